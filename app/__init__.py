@@ -1,0 +1,1 @@
+"""Millrace: background jobs on SQS. Start reading at ``app/topology``."""

@@ -1,0 +1,46 @@
+"""What views raise to answer with an error."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldError:
+    """Why one value was refused, in words for people."""
+
+    where: str
+    """``body``, ``query``, ``path`` or ``header``."""
+    field: str
+    """Dotted path; empty for the body itself."""
+    reason: str
+
+
+class Problem(Exception):
+    """Raised by views and what they call to answer with an error. ``title`` defaults to the status's own phrase."""
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        detail: str,
+        title: str = "",
+        type: str = "about:blank",  # noqa: A002 — RFC 9457 calls it so
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
+        self.title = title or self.status.phrase
+        self.detail = detail
+        self.type = type
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"type": self.type, "title": self.title, "status": int(self.status), "detail": self.detail}
+        if self.errors:
+            document["errors"] = [asdict(error) for error in self.errors]
+        return document

@@ -1,0 +1,1 @@
+"""Which of it, with which values: the composition root. Nobody imports it."""

@@ -1,0 +1,9 @@
+"""The declared schedule: everything that beat sends by itself. Operators add their own in the admin."""
+
+from datetime import timedelta
+from typing import Any
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "payments.resume_unfinished": {"task": "payments.resume_unfinished", "schedule": timedelta(minutes=1)},
+    "api.forget_old_requests": {"task": "api.forget_old_requests", "schedule": timedelta(hours=1)},
+}

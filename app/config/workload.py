@@ -1,0 +1,10 @@
+"""Which applications run on the platform. To replace the sample shop, put yours here and delete ``app/workload``."""
+
+#: Django apps; their ``tasks`` modules are found by name.
+APPS = ["app.workload.payments"]
+
+#: Mount point under ``/api`` and the dotted path of its django-ninja router.
+API_ROUTERS = {"/payments": "app.workload.payments.api.router"}
+
+#: Mount point and the dotted path of its Django URLs.
+PAGES = {"payments/": "app.workload.payments.urls"}

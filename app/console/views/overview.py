@@ -1,0 +1,65 @@
+"""The first page. ``overview_live`` is the part of it that the page asks for again every few seconds."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from app.console.overview import Overview, Section, judge, queue_rows
+from app.console.permissions import staff_only
+from app.console.shared_reading import SharedReading
+from app.engine.aws.queue_depth import read_queue_depths
+from app.engine.conf import engine_settings
+from app.engine.ledger.search import latest_tasks
+from app.engine.outbox.lag import OutboxLag, read_outbox_lag
+from app.engine.workers.registry import live_workers
+
+LATEST_TASKS = 20
+
+_queues = SharedReading(lambda: read_queue_depths(engine_settings()))
+_workers = SharedReading(lambda: live_workers(engine_settings(), datetime.now(UTC)))
+_tasks = SharedReading(lambda: latest_tasks(engine_settings(), LATEST_TASKS))
+
+
+@require_safe
+@staff_only
+@never_cache
+def overview(request: HttpRequest) -> HttpResponse:
+    return render(request, "console/overview.html", _page())
+
+
+@require_safe
+@staff_only
+@never_cache
+def overview_live(request: HttpRequest) -> HttpResponse:
+    return render(request, "console/overview_live.html", _page() | {"is_refresh": True})
+
+
+def _page() -> dict[str, Any]:
+    topology = engine_settings().topology
+    overview = _read()
+    return {"overview": overview, "verdict": judge(overview, topology), "rows": queue_rows(overview, topology)}
+
+
+def _read() -> Overview:
+    queues, workers, tasks = _queues.begin(), _workers.begin(), _tasks.begin()
+    # The database is asked meanwhile, on the request's own connection.
+    outbox = _outbox(datetime.now(UTC))
+    return Overview(
+        queues=_queues.section(queues),
+        outbox=outbox,
+        workers=_workers.section(workers),
+        tasks=_tasks.section(tasks),
+        at=datetime.now(UTC),
+    )
+
+
+def _outbox(now: datetime) -> Section[OutboxLag]:
+    try:
+        return Section(data=read_outbox_lag(now))
+    except DatabaseError as error:
+        return Section(error=f"Could not read the outbox: {error}")

@@ -1,0 +1,31 @@
+"""The Celery application class: plain Celery, plus the outbox and the worker's heartbeat."""
+
+from typing import Any
+
+from celery import Celery
+from celery.result import AsyncResult
+
+from app.engine.outbox import capture
+from app.engine.workers.heartbeat import Heartbeat
+
+
+class Application(Celery):
+    """Everything that is published inside a database transaction waits for its commit: ``delay()``, ``send_task()``, canvas.
+
+    Outside a transaction, messages are sent at once, as always.
+    """
+
+    task_cls = "app.engine.task:Task"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps["consumer"].add(Heartbeat)
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> AsyncResult:
+        # Representations of arguments would stand readable in every message; nothing of ours reads them.
+        options.setdefault("argsrepr", "…")
+        options.setdefault("kwargsrepr", "…")
+        if capture.is_open():
+            options |= {"producer": capture.OutboxProducer(self), "connection": None}
+        result: AsyncResult = super().send_task(name, *args, **options)
+        return result

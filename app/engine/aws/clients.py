@@ -1,0 +1,57 @@
+"""One boto3 client per service and process.
+
+A client and its connections must not cross a fork, so the cache is keyed by the process id.
+"""
+
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from app.engine.conf import EngineSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+#: A worker's event loop waits for these calls, so that a black hole may cost seconds, not minutes.
+CONNECT_TIMEOUT_SECONDS = 3
+READ_TIMEOUT_SECONDS = 10
+#: Threads of one process that may talk to one service at a time.
+MAX_CONNECTIONS = 25
+
+
+def sqs(settings: EngineSettings) -> "SQSClient":
+    client: SQSClient = _client("sqs", settings)
+    return client
+
+
+def dynamodb(settings: EngineSettings) -> "DynamoDBClient":
+    client: DynamoDBClient = _client("dynamodb", settings)
+    return client
+
+
+def cloudwatch(settings: EngineSettings) -> "CloudWatchClient":
+    client: CloudWatchClient = _client("cloudwatch", settings)
+    return client
+
+
+def _client(service: str, settings: EngineSettings) -> Any:
+    return _client_of_process(service, settings.region, settings.endpoint_url, os.getpid())
+
+
+@lru_cache(maxsize=16)
+def _client_of_process(service: str, region: str, endpoint_url: str | None, pid: int) -> Any:  # noqa: ARG001 — part of the key
+    import boto3  # a tenth of a second: web processes that never call AWS do not pay it
+    from botocore.config import Config
+
+    return boto3.session.Session(region_name=region).client(
+        service,
+        endpoint_url=endpoint_url,
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=MAX_CONNECTIONS,
+        ),
+    )

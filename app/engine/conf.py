@@ -1,0 +1,31 @@
+"""What the engine needs to know, and how to reach it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+
+from app.topology import Topology
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSettings:
+    """Stands in the Django settings as ``ENGINE``; made by the composition root from the environment."""
+
+    topology: Topology
+    name_prefix: str
+    service: str
+    release: str
+    region: str
+    account_id: str
+    endpoint_url: str | None
+    """Another AWS than the real one."""
+    pulse_directory: Path
+    result_ttl: timedelta
+
+
+def engine_settings() -> EngineSettings:
+    """The settings of this process. Pure functions take them as an argument; only edges call this."""
+    configured: EngineSettings = settings.ENGINE
+    return configured

@@ -1,0 +1,75 @@
+"""The health endpoints. Without a login they answer a word and a status code; staff see the details."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from app.engine.conf import engine_settings
+from app.engine.errors import EngineError
+from app.engine.health.fleet import inspect_fleet
+from app.engine.health.readiness import check_dependencies
+
+
+@require_safe
+def live(request: HttpRequest) -> JsonResponse:
+    """200 while this process answers at all: for the container's health check, which restarts it otherwise."""
+    return _answer(request, healthy=True, details={})
+
+
+@require_safe
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 while database, SQS and DynamoDB answer."""
+    problems = check_dependencies(engine_settings())
+    return _answer(
+        request, healthy=not any(problems.values()), details={"dependencies": {name: problem or "ok" for name, problem in problems.items()}}
+    )
+
+
+@require_safe
+def workers(request: HttpRequest) -> JsonResponse:
+    """200 while every queue has a living worker, nothing is dead and nothing waits for too long."""
+    try:
+        fleet = inspect_fleet(engine_settings(), timezone.now())
+    except (EngineError, DatabaseError) as error:
+        return _answer(request, healthy=False, details={"problems": [str(error)]})
+    details = asdict(fleet)
+    details["summary"] = {
+        "live_workers": len(fleet.workers),
+        "active": sum(len(worker.running) for worker in fleet.workers),
+        "reserved": sum(worker.reserved for worker in fleet.workers),
+    }
+    return _answer(request, healthy=not fleet.problems, details=details)
+
+
+def _answer(request: HttpRequest, *, healthy: bool, details: dict[str, Any]) -> JsonResponse:
+    body: dict[str, Any] = {"status": "ok" if healthy else "unhealthy"}
+    # Only the detailed views have something to hide; live must not ask the database who is asking.
+    if details and _is_staff(request):
+        body |= _plain(details)
+    response = JsonResponse(body, status=200 if healthy else 503)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    try:
+        return bool(request.user.is_authenticated and request.user.is_staff)
+    except DatabaseError:
+        return False
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, timedelta):
+        return round(value.total_seconds(), 3)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,124 @@
+"""Celery's result backend on the ledger table."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from celery import states
+from celery.backends.base import KeyValueStoreBackend
+from kombu.utils.encoding import bytes_to_str
+
+from app.engine.aws import clients
+from app.engine.aws.errors import is_transient
+from app.engine.conf import engine_settings
+from app.engine.ledger.records import describe_run
+from app.topology.naming import table_name
+from app.topology.tables import LEDGER
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEY = LEDGER.partition_key.name
+TTL = LEDGER.ttl_attribute
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+KEYS_PER_READ = 100
+
+
+class LedgerBackend(KeyValueStoreBackend):
+    """Stores each state with one conditional PutItem; counts chord parts with atomic updates; reads in hundreds, consistently.
+
+    | (none) | STARTED | RETRY | ── any state ──▶ | that state |
+    | SUCCESS | ── any state ──▶ | SUCCESS |        a redelivered run cannot undo it
+    """
+
+    key_t = staticmethod(bytes_to_str)
+    implements_incr = True
+    supports_native_join = True
+    supports_autoexpire = True
+    persistent = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = engine_settings()
+        self._table = table_name(self._settings.name_prefix, LEDGER.name)
+        self._clock: Callable[[], float] = time.time
+
+    @property
+    def _client(self) -> "DynamoDBClient":
+        return clients.dynamodb(self._settings)
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        return is_transient(exc)
+
+    # -- task results ---------------------------------------------------------------------------------------------
+
+    def _store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = bytes_to_str(task_id)
+        item = self._item(self.get_key_for_task(task_id), self.encode(meta))
+        item |= describe_run(state, result, request, recorded_at=self._clock())
+        is_new = f"attribute_not_exists({KEY})"
+        is_no_success = "#state <> :success"
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression=f"{is_new} OR {is_no_success}",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={":success": {"S": states.SUCCESS}},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+        return result
+
+    # -- the key-value contract (groups, chords) --------------------------------------------------------------------
+
+    def get(self, key: str) -> Any:
+        return self.mget([key])[0]
+
+    def mget(self, keys: Iterable[str]) -> list[Any]:
+        wanted = [bytes_to_str(key) for key in keys]
+        found: dict[str, Any] = {}
+        for start in range(0, len(wanted), KEYS_PER_READ):
+            pending: Any = {
+                self._table: {
+                    "Keys": [{KEY: {"S": key}} for key in dict.fromkeys(wanted[start : start + KEYS_PER_READ])],
+                    "ConsistentRead": True,
+                }
+            }
+            while pending:
+                answer = self._client.batch_get_item(RequestItems=pending)
+                for item in answer["Responses"].get(self._table, []):
+                    # DynamoDB deletes expired items within days, not at once.
+                    if int(item[TTL]["N"]) > self._clock():
+                        found[item[KEY]["S"]] = item.get("result", {}).get("S")
+                pending = answer.get("UnprocessedKeys")
+        return [found.get(key) for key in wanted]
+
+    def set(self, key: str, value: Any) -> None:
+        self._client.put_item(TableName=self._table, Item=self._item(key, value))
+
+    def delete(self, key: str) -> None:
+        self._client.delete_item(TableName=self._table, Key={KEY: {"S": bytes_to_str(key)}})
+
+    def incr(self, key: str) -> int:
+        answer = self._client.update_item(
+            TableName=self._table,
+            Key={KEY: {"S": bytes_to_str(key)}},
+            UpdateExpression="ADD chord_count :one SET #ttl = :ttl",
+            ExpressionAttributeNames={"#ttl": TTL},
+            ExpressionAttributeValues={":one": {"N": "1"}, ":ttl": {"N": str(self._expires_at())}},
+            ReturnValues="UPDATED_NEW",
+        )
+        return int(answer["Attributes"]["chord_count"]["N"])
+
+    def expire(self, key: str, value: int) -> None:
+        """Nothing to do: every item is written with its expiry."""
+
+    def _expires_at(self) -> int:
+        return int(self._clock() + (self.expires or self._settings.result_ttl.total_seconds()))
+
+    def _item(self, key: str, value: Any) -> dict[str, Any]:
+        return {KEY: {"S": bytes_to_str(key)}, "result": {"S": bytes_to_str(value)}, TTL: {"N": str(self._expires_at())}}

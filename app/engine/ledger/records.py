@@ -1,0 +1,101 @@
+"""What is known of a task, as an item of the ledger and back."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from app.topology.tables import LEDGER
+
+INDEX = LEDGER.indexes[0]
+#: A partition takes 1,000 writes a second; a day has this many.
+SHARDS_PER_DAY = 4
+LONGEST_ERROR = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRecord:
+    """The last state that a worker reported."""
+
+    id: str
+    task: str
+    queue: str
+    state: str
+    attempts: int
+    worker: str
+    error: str
+    run_time: timedelta | None
+    recorded_at: datetime
+
+
+def day_shards(day: datetime) -> list[str]:
+    """The index partitions of that day."""
+    return [f"{day:%Y-%m-%d}#{shard}" for shard in range(SHARDS_PER_DAY)]
+
+
+def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> dict[str, Any]:
+    """The attributes by which people search, or nothing but the state if Celery does not say which run it was.
+
+    ``request`` is Celery's context of the run, or, when the worker's main process reports a lost or killed child, its
+    request object: the two share most names.
+    """
+    attributes: dict[str, Any] = {"state": {"S": state}}
+    task = getattr(request, "task", None) or getattr(request, "name", None)
+    if request is None or not isinstance(task, str):
+        return attributes
+    delivery = getattr(request, "delivery_info", None) or {}
+    day = datetime.fromtimestamp(recorded_at, UTC)
+    started = getattr(request, "run_started", None)
+    described = {
+        "task": {"S": task},
+        "queue": {"S": str(delivery.get("routing_key") or "?")},
+        "attempts": {"N": str(_attempts(request))},
+        "worker": {"S": str(getattr(request, "hostname", None) or "?")},
+        INDEX.partition_key.name: {"S": day_shards(day)[crc32(str(request.id).encode()) % SHARDS_PER_DAY]},
+        INDEX.sort_key.name: {"N": f"{recorded_at:.3f}"},
+    }
+    if started is not None:
+        described["run_ms"] = {"N": str(round((time.monotonic() - started) * 1000))}
+    error = _error(result)
+    if error:
+        described["error"] = {"S": error[:LONGEST_ERROR]}
+    return attributes | described
+
+
+def _attempts(request: Any) -> int:
+    retries = getattr(request, "retries", None)
+    if retries is None:
+        retries = (getattr(request, "request_dict", None) or {}).get("retries", 0)
+    return int(retries or 0) + 1
+
+
+def _error(result: Any) -> str:
+    """Class and message. ``result`` is what Celery's codec made of the exception."""
+    if isinstance(result, BaseException):
+        return f"{type(result).__name__}: {result}"
+    if isinstance(result, dict) and "exc_type" in result:
+        message = result.get("exc_message")
+        text = ", ".join(str(part) for part in message) if isinstance(message, list | tuple) else str(message)
+        return f"{result['exc_type']}: {text}"
+    return ""
+
+
+def read_record(item: dict[str, Any]) -> TaskRecord:
+    """A record from an item of the index."""
+
+    def text(name: str) -> str:
+        return str(item.get(name, {}).get("S", ""))
+
+    run_ms = item.get("run_ms", {}).get("N")
+    return TaskRecord(
+        id=text(LEDGER.partition_key.name).removeprefix("celery-task-meta-"),
+        task=text("task"),
+        queue=text("queue"),
+        state=text("state"),
+        attempts=int(item.get("attempts", {}).get("N", 1)),
+        worker=text("worker"),
+        error=text("error"),
+        run_time=timedelta(milliseconds=int(run_ms)) if run_ms else None,
+        recorded_at=datetime.fromtimestamp(float(item[INDEX.sort_key.name]["N"]), UTC),
+    )

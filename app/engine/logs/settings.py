@@ -1,0 +1,45 @@
+"""Django's ``LOGGING``."""
+
+import logging
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from app.engine.logs import context
+
+
+class Formatter(JsonFormatter):
+    """JSON with the context of the run or request."""
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        super().add_fields(log_data, record, message_dict)
+        for name, value in context.current().items():
+            log_data.setdefault(name, value)
+
+
+def logging_settings(*, level: str, service: str, release: str) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": Formatter,
+                "fmt": ["levelname", "name", "message"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "at",
+                "static_fields": {"service": service, "release": release},
+            },
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Its lines repeat ours and hold results and reprs; crashes of the worker itself still come through.
+            "celery.app.trace": {"level": "CRITICAL"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.redirected": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
+            "urllib3": {"level": "WARNING"},
+            "stripe": {"level": "WARNING"},
+            "django.server": {"handlers": [], "level": "WARNING"},
+        },
+    }

@@ -1,0 +1,11 @@
+"""What publishing raises."""
+
+from app.engine.errors import PermanentError
+
+
+class NotInTransaction(PermanentError):
+    """``publish`` was called outside a transaction, where it could promise nothing."""
+
+
+class UnknownTask(PermanentError):
+    """No task of that name is registered, so no worker would ever run it."""

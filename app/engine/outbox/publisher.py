@@ -1,0 +1,31 @@
+"""How services start tasks: by name, inside their transaction."""
+
+import difflib
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+
+from app.engine.outbox.errors import NotInTransaction, UnknownTask
+
+
+def publish(task_name: str, /, **kwargs: Any) -> str:
+    """Write the task to the outbox of the open transaction and return the id under which it will run.
+
+    Raises :class:`NotInTransaction` outside ``transaction.atomic()``, :class:`UnknownTask` for a name that no task has,
+    ``TypeError`` for arguments that the task does not take and kombu's ``EncodeError`` for arguments that are not JSON.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise NotInTransaction(
+            f"publish({task_name!r}) needs an open transaction: wrap the change and its publication in transaction.atomic()"
+        )
+    task = current_app.tasks.get(task_name)
+    if task is None:
+        raise UnknownTask(f"No task is called {task_name!r}.{suggestion(task_name, current_app.tasks)}")
+    return str(task.apply_async(kwargs=kwargs).id)
+
+
+def suggestion(task_name: str, known: Any) -> str:
+    """' Did you mean …?', or nothing."""
+    close = difflib.get_close_matches(task_name, [name for name in known if not name.startswith("celery.")], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

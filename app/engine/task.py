@@ -1,0 +1,50 @@
+"""What every ``@shared_task`` is built on."""
+
+import time
+from typing import Any, ClassVar
+
+from celery import Celery
+from celery.contrib.django.task import DjangoTask
+
+from app.engine.conf import engine_settings
+from app.engine.errors import TransientError
+from app.engine.outbox import capture
+
+
+class Task(DjangoTask):
+    """Celery's task with our defaults, all of which a task may override in its decorator.
+
+    :class:`~app.engine.errors.TransientError` is retried three times, after up to 4, 8 and 16 seconds (exponential
+    backoff with full jitter, never more than 300). Nothing else is retried. Time limits are those of the task's queue.
+    """
+
+    abstract = True
+    autoretry_for: ClassVar = (TransientError,)
+    max_retries = 3
+    retry_backoff = 4
+    retry_backoff_max = 300
+    retry_jitter = True
+
+    @classmethod
+    def on_bound(cls, _app: Celery) -> None:
+        # Here and not in Celery's settings, which know one limit for all queues.
+        queue = engine_settings().topology.queue_for(cls.name or "")
+        if queue is not None:
+            if cls.time_limit is None:
+                cls.time_limit = queue.time_limit.total_seconds()
+            if cls.soft_time_limit is None:
+                cls.soft_time_limit = min(queue.soft_time_limit.total_seconds(), cls.time_limit)
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        # Read by the ledger, the metrics and the log line of this run.
+        self.request.run_started = time.monotonic()
+        super().before_start(task_id, args, kwargs)
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        # Raised through the caller's transaction, which rolls back: the message must not be part of it.
+        with capture.bypassed():
+            return super().retry(*args, **options)
+
+    def replace(self, *args: Any, **options: Any) -> Any:
+        with capture.bypassed():
+            return super().replace(*args, **options)

@@ -1,0 +1,13 @@
+"""The S3 buckets."""
+
+from datetime import timedelta
+
+from app.topology.policies import BucketPolicy
+
+BUCKETS = (
+    BucketPolicy(
+        name="artifacts",
+        purpose="What tasks produce and what is too large for a message.",
+        expire_after=timedelta(days=30),
+    ),
+)

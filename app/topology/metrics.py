@@ -1,0 +1,38 @@
+"""Every metric that we publish, and the names of those that AWS publishes for us."""
+
+from app.topology.policies import MetricPolicy, MetricUnit
+
+NAMESPACE = "Millrace"
+SQS_NAMESPACE = "AWS/SQS"
+SQS_OLDEST_MESSAGE_AGE = "ApproximateAgeOfOldestMessage"
+SQS_VISIBLE_MESSAGES = "ApproximateNumberOfMessagesVisible"
+
+#: In every metric, with the name prefix as its value: two deployments in one account must not share a curve.
+DEPLOYMENT = "Deployment"
+
+_PER_TASK = (DEPLOYMENT, "Task", "Queue")
+_PER_SERVICE = (DEPLOYMENT, "Service")
+
+TASK_RUNS = MetricPolicy(name="TaskRuns", purpose="Runs that ended, whatever the outcome.", unit=MetricUnit.COUNT, dimensions=_PER_TASK)
+TASK_RUN_TIME = MetricPolicy(name="TaskRunTime", purpose="How long a run took.", unit=MetricUnit.MILLISECONDS, dimensions=_PER_TASK)
+TASK_QUEUE_WAIT = MetricPolicy(
+    name="TaskQueueWait",
+    purpose="From sent (or due) to started, first delivery or not.",
+    unit=MetricUnit.MILLISECONDS,
+    dimensions=_PER_TASK,
+)
+TASK_RETRIES = MetricPolicy(name="TaskRetries", purpose="Runs that asked to be tried again.", unit=MetricUnit.COUNT, dimensions=_PER_TASK)
+TASK_FAILURES = MetricPolicy(
+    name="TaskFailures",
+    purpose="Runs that failed for good, by exception class.",
+    unit=MetricUnit.COUNT,
+    dimensions=(*_PER_TASK, "Exception"),
+)
+OUTBOX_LAG = MetricPolicy(
+    name="OutboxLag", purpose="Age of the oldest message that is not sent yet.", unit=MetricUnit.SECONDS, dimensions=_PER_SERVICE
+)
+OUTBOX_WAITING = MetricPolicy(
+    name="OutboxWaiting", purpose="Messages that are not sent yet.", unit=MetricUnit.COUNT, dimensions=_PER_SERVICE
+)
+
+METRICS = (TASK_RUNS, TASK_RUN_TIME, TASK_QUEUE_WAIT, TASK_RETRIES, TASK_FAILURES, OUTBOX_LAG, OUTBOX_WAITING)

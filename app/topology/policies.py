@@ -1,0 +1,383 @@
+"""The vocabulary of what exists: frozen values that refuse what AWS would refuse.
+
+Every policy checks itself when it is made, and :class:`Topology` checks that they fit together. A problem is a
+:class:`~app.topology.errors.TopologyError` that names the policy, the field and the way out, at import, in every
+process, so that nothing wrong is ever deployed or started.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from app.topology.errors import TopologyError
+from app.topology.naming import DEAD_LETTERS_SUFFIX
+
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+LONGEST_VISIBILITY = timedelta(hours=12)
+SHORTEST_RETENTION = timedelta(minutes=1)
+LONGEST_RETENTION = timedelta(days=14)
+LONGEST_QUEUE_NAME = 80
+#: The prefix may take 32 characters and a dash (see naming.check_prefix).
+LONGEST_LOGICAL_NAME = LONGEST_QUEUE_NAME - 33 - len(DEAD_LETTERS_SUFFIX)
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html: 63 with the prefix and a dash.
+LONGEST_BUCKET_NAME = 63 - 33
+#: The heartbeat renews at a third of the visibility timeout; below this a single slow request would lose the lease.
+SHORTEST_VISIBILITY = timedelta(seconds=15)
+#: Fargate kills a container this long after SIGTERM at the latest.
+LONGEST_STOP_TIMEOUT = timedelta(seconds=120)
+MOST_RECEIVES = 1000
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+MOST_INDEXES = 20
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
+MOST_DIMENSIONS = 30
+
+_LOGICAL_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+def _refuse(owner: object, name: str, field_name: str, problem: str) -> TopologyError:
+    return TopologyError(f"{type(owner).__name__} {name!r}: {field_name}: {problem}")
+
+
+def _check_logical_name(owner: object, name: str) -> None:
+    if not _LOGICAL_NAME.fullmatch(name) or len(name) > LONGEST_LOGICAL_NAME:
+        raise _refuse(
+            owner,
+            name,
+            "name",
+            f"expected at most {LONGEST_LOGICAL_NAME} lower-case letters, digits, dashes and underscores, beginning with a letter",
+        )
+
+
+def _check_range(owner: object, name: str, field_name: str, value: timedelta, low: timedelta, high: timedelta) -> None:
+    if not low <= value <= high:
+        raise _refuse(owner, name, field_name, f"expected {low} to {high}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuePolicy:
+    """One queue, its dead-letter queue, and which tasks travel there.
+
+    ``visibility_timeout`` is how soon a crash is noticed: a heartbeat extends it for as long as a worker lives and
+    holds the message. ``time_limit`` is the longest run. The first is short, the second may be long.
+    """
+
+    name: str
+    purpose: str
+    routes: tuple[str, ...]
+    """Patterns of task names (``payments.*``). The longest pattern that fits decides."""
+    soft_time_limit: timedelta = timedelta(minutes=25)
+    """The run gets ``SoftTimeLimitExceeded`` and may save its work."""
+    time_limit: timedelta = timedelta(minutes=30)
+    """The run is killed. Tasks may ask for less than this, never for more."""
+    visibility_timeout: timedelta = timedelta(seconds=60)
+    max_receive_count: int = 5
+    """Deliveries before SQS moves the message to the dead letters. Crashes and graceful stops count, retries do not."""
+    retention: timedelta = timedelta(days=4)
+    dead_letter_retention: timedelta = timedelta(days=14)
+    alarm_age: timedelta = timedelta(minutes=5)
+    """The oldest message that wakes nobody."""
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        if self.name.endswith(DEAD_LETTERS_SUFFIX):
+            raise _refuse(self, self.name, "name", f"may not end in {DEAD_LETTERS_SUFFIX!r}: every queue gets such a twin")
+        if not self.routes or not all(self.routes):
+            raise _refuse(self, self.name, "routes", "expected at least one pattern such as 'payments.*'; without one no task travels here")
+        _check_range(self, self.name, "visibility_timeout", self.visibility_timeout, SHORTEST_VISIBILITY, LONGEST_VISIBILITY)
+        if self.visibility_timeout.microseconds or self.visibility_timeout.total_seconds() % 1:
+            raise _refuse(self, self.name, "visibility_timeout", f"SQS counts whole seconds, got {self.visibility_timeout}")
+        if self.time_limit <= timedelta(0):
+            raise _refuse(self, self.name, "time_limit", f"expected a positive duration, got {self.time_limit}")
+        if not timedelta(0) < self.soft_time_limit < self.time_limit:
+            raise _refuse(
+                self, self.name, "soft_time_limit", f"expected less than time_limit ({self.time_limit}), got {self.soft_time_limit}"
+            )
+        if self.visibility_timeout > self.time_limit:
+            raise _refuse(
+                self,
+                self.name,
+                "visibility_timeout",
+                f"{self.visibility_timeout} is longer than time_limit ({self.time_limit}): a crash would be noticed after the longest run "
+                "has ended. Shorten it; the heartbeat extends it while a worker is alive",
+            )
+        if self.time_limit + self.visibility_timeout > LONGEST_VISIBILITY:
+            raise _refuse(
+                self,
+                self.name,
+                "time_limit",
+                f"{self.time_limit} and visibility_timeout ({self.visibility_timeout}) exceed the {LONGEST_VISIBILITY} for which SQS lets a "
+                "message be held. Split the work into shorter tasks that checkpoint",
+            )
+        if not 1 <= self.max_receive_count <= MOST_RECEIVES:
+            raise _refuse(self, self.name, "max_receive_count", f"expected 1 to {MOST_RECEIVES}, got {self.max_receive_count}")
+        _check_range(self, self.name, "retention", self.retention, SHORTEST_RETENTION, LONGEST_RETENTION)
+        _check_range(self, self.name, "dead_letter_retention", self.dead_letter_retention, self.retention, LONGEST_RETENTION)
+        if not timedelta(0) < self.alarm_age < self.retention:
+            raise _refuse(
+                self,
+                self.name,
+                "alarm_age",
+                f"expected less than retention ({self.retention}), or nobody would ever be told, got {self.alarm_age}",
+            )
+
+
+class KeyType(StrEnum):
+    STRING = "S"
+    NUMBER = "N"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyAttribute:
+    name: str
+    type: KeyType = KeyType.STRING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexPolicy:
+    """A global secondary index. Sparse: an item without the key attributes is not in it and costs nothing there."""
+
+    name: str
+    partition_key: KeyAttribute
+    sort_key: KeyAttribute
+    projected: tuple[str, ...]
+    """The attributes that a reader of the index gets besides the keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TablePolicy:
+    """One DynamoDB table, paid per request. Every item carries ``ttl_attribute`` and leaves by itself."""
+
+    name: str
+    purpose: str
+    partition_key: KeyAttribute
+    ttl_attribute: str
+    indexes: tuple[IndexPolicy, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        if len(self.indexes) > MOST_INDEXES:
+            raise _refuse(self, self.name, "indexes", f"DynamoDB allows {MOST_INDEXES}, got {len(self.indexes)}")
+        _check_unique(self, self.name, "indexes", (index.name for index in self.indexes))
+        types: dict[str, KeyType] = {}
+        for key in self.key_attributes():
+            if types.setdefault(key.name, key.type) is not key.type:
+                raise _refuse(self, self.name, "indexes", f"attribute {key.name!r} is declared as S and as N")
+        if self.ttl_attribute in types:
+            raise _refuse(self, self.name, "ttl_attribute", f"{self.ttl_attribute!r} is a key; DynamoDB wants a plain number")
+
+    def key_attributes(self) -> tuple[KeyAttribute, ...]:
+        """Every attribute that is a key somewhere, once, in a stable order."""
+        keys = [self.partition_key]
+        for index in self.indexes:
+            keys += [index.partition_key, index.sort_key]
+        return tuple(dict.fromkeys(keys))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketPolicy:
+    """One private, encrypted S3 bucket whose objects expire."""
+
+    name: str
+    purpose: str
+    expire_after: timedelta
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        if "_" in self.name or self.name.endswith("-") or len(self.name) > LONGEST_BUCKET_NAME:
+            raise _refuse(
+                self,
+                self.name,
+                "name",
+                f"S3 expects at most {LONGEST_BUCKET_NAME} characters after the prefix, no underscore, a letter or digit at the end",
+            )
+        if self.expire_after < timedelta(days=1) or self.expire_after % timedelta(days=1):
+            raise _refuse(self, self.name, "expire_after", f"S3 counts whole days, got {self.expire_after}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpHealth:
+    """Healthy while this path answers 200 within the time-out."""
+
+    path: str
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PulseHealth:
+    """Healthy while the service has touched its pulse file within ``max_age``.
+
+    The file is touched by the loop that does the work, so a process that is alive but deaf is unhealthy.
+    """
+
+    max_age: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServicePolicy:
+    """One long-running process: the same command in ECS and on a laptop."""
+
+    name: str
+    purpose: str
+    command: tuple[str, ...]
+    health: HttpHealth | PulseHealth
+    consumes: tuple[str, ...] = ()
+    """Names of the queues it receives from."""
+    singleton: bool = False
+    """At most one copy is wanted (beat)."""
+    stop_timeout: timedelta = timedelta(seconds=30)
+    """From SIGTERM to SIGKILL."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables with the same value everywhere."""
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        if not self.command:
+            raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
+        _check_unique(self, self.name, "consumes", self.consumes)
+        _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariablePolicy:
+    """One environment variable that the application reads. ``default=None`` means that the start fails without it."""
+
+    name: str
+    purpose: str
+    default: str | None = None
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if not _ENVIRONMENT_NAME.fullmatch(self.name):
+            raise _refuse(self, self.name, "name", "expected capitals, digits and underscores")
+        if self.secret and self.default:
+            raise _refuse(self, self.name, "default", "a secret has no default: it would stand in the code")
+
+
+class MetricUnit(StrEnum):
+    COUNT = "Count"
+    MILLISECONDS = "Milliseconds"
+    SECONDS = "Seconds"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricPolicy:
+    """One metric that we publish in the embedded metric format."""
+
+    name: str
+    purpose: str
+    unit: MetricUnit
+    dimensions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.dimensions) > MOST_DIMENSIONS:
+            raise _refuse(self, self.name, "dimensions", f"CloudWatch allows {MOST_DIMENSIONS}, got {len(self.dimensions)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlarmPolicy:
+    """What wakes a person: ``statistic`` of ``metric`` at or above ``threshold`` for ``evaluation_periods`` periods."""
+
+    name: str
+    purpose: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, str]
+    """Values may hold ``{prefix}``: physical names are known at deployment only."""
+    statistic: str
+    threshold: float
+    runbook: str
+    """A page under ``docs/runbooks`` that exists."""
+    period: timedelta = timedelta(minutes=1)
+    evaluation_periods: int = 1
+    is_silence_bad: bool = False
+    """Whether no data rings too. SQS publishes nothing for a queue that has been idle for hours, so mostly it must not."""
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        seconds = self.period.total_seconds()
+        if seconds not in (10, 20, 30) and (seconds < 60 or seconds % 60):  # noqa: PLR2004 — CloudWatch's own
+            raise _refuse(self, self.name, "period", f"CloudWatch knows 10, 20, 30 seconds and whole minutes, got {self.period}")
+        if self.evaluation_periods < 1:
+            raise _refuse(self, self.name, "evaluation_periods", f"expected 1 or more, got {self.evaluation_periods}")
+        if self.threshold <= 0:
+            raise _refuse(self, self.name, "threshold", f"expected a positive number, or it rings for ever, got {self.threshold}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topology:
+    """Everything that exists, checked as a whole."""
+
+    queues: tuple[QueuePolicy, ...]
+    tables: tuple[TablePolicy, ...]
+    buckets: tuple[BucketPolicy, ...]
+    services: tuple[ServicePolicy, ...]
+    variables: tuple[VariablePolicy, ...]
+    metrics: tuple[MetricPolicy, ...]
+    alarms: tuple[AlarmPolicy, ...]
+
+    def __post_init__(self) -> None:
+        for kind in ("queues", "tables", "buckets", "services", "variables", "metrics", "alarms"):
+            _check_unique(self, "as a whole", kind, (policy.name for policy in getattr(self, kind)))
+        _check_unique(self, "as a whole", "routes", (route for queue in self.queues for route in queue.routes))
+        known = {queue.name for queue in self.queues}
+        consumed = {name for service in self.services for name in service.consumes}
+        for service in self.services:
+            for name in service.consumes:
+                if name not in known:
+                    raise _refuse(
+                        service, service.name, "consumes", f"there is no queue {name!r}; the queues are {', '.join(sorted(known))}"
+                    )
+            unknown = set(service.variables) - {variable.name for variable in self.variables}
+            if unknown:
+                raise _refuse(
+                    service, service.name, "variables", f"not declared in app/topology/variables.py: {', '.join(sorted(unknown))}"
+                )
+        for queue in self.queues:
+            if queue.name not in consumed:
+                raise _refuse(
+                    queue,
+                    queue.name,
+                    "name",
+                    "no service consumes this queue: its jobs would wait for ever. Add it to a service in app/topology/services.py",
+                )
+
+    def queue(self, name: str) -> QueuePolicy:
+        """The queue of that logical name. Raises :class:`KeyError`."""
+        return _by_name(self.queues, name)
+
+    def table(self, name: str) -> TablePolicy:
+        return _by_name(self.tables, name)
+
+    def service(self, name: str) -> ServicePolicy:
+        return _by_name(self.services, name)
+
+    def metric(self, name: str) -> MetricPolicy:
+        return _by_name(self.metrics, name)
+
+    def queue_for(self, task_name: str) -> QueuePolicy | None:
+        """The queue that carries this task: the longest pattern that fits, or ``None`` if none does."""
+        fitting = [(len(route), queue) for queue in self.queues for route in queue.routes if fnmatchcase(task_name, route)]
+        return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+P = TypeVar("P", QueuePolicy, TablePolicy, ServicePolicy, MetricPolicy)
+
+
+def _by_name(policies: tuple[P, ...], name: str) -> P:
+    for policy in policies:
+        if policy.name == name:
+            return policy
+    raise KeyError(f"{name!r} is not among {', '.join(policy.name for policy in policies)}")
+
+
+def _check_unique(owner: object, name: str, field_name: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise _refuse(owner, name, field_name, f"{value!r} stands there twice")
+        seen.add(value)

@@ -1,0 +1,27 @@
+"""The DynamoDB tables. What people search for is an index here."""
+
+from app.topology.policies import IndexPolicy, KeyAttribute, KeyType, TablePolicy
+
+LEDGER = TablePolicy(
+    name="ledger",
+    purpose="Celery's results: the last known state of every task, by its id.",
+    partition_key=KeyAttribute(name="id"),
+    ttl_attribute="ttl",
+    indexes=(
+        IndexPolicy(
+            name="latest",
+            partition_key=KeyAttribute(name="day_shard"),
+            sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
+            projected=("task", "queue", "state", "attempts", "worker", "error", "run_ms"),
+        ),
+    ),
+)
+
+WORKERS = TablePolicy(
+    name="workers",
+    purpose="One item per living worker, renewed by its heartbeat.",
+    partition_key=KeyAttribute(name="hostname"),
+    ttl_attribute="ttl",
+)
+
+TABLES = (LEDGER, WORKERS)

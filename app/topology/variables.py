@@ -1,0 +1,40 @@
+"""Every environment variable that the application reads. ``app/config/environment.py`` gives them types."""
+
+from app.topology.policies import VariablePolicy
+
+VARIABLES = (
+    VariablePolicy(name="NAME_PREFIX", purpose="Begins the name of every queue, table and bucket of this deployment.", default="millrace"),
+    VariablePolicy(name="SERVICE", purpose="Which service of the topology this process is; stands in logs and metrics.", default="shell"),
+    VariablePolicy(
+        name="RELEASE", purpose="Version of the running code; stands in logs, metrics and the worker list.", default="development"
+    ),
+    VariablePolicy(name="SECRET_KEY", purpose="Django's signing key, 50 random characters or more.", secret=True),
+    VariablePolicy(name="DATABASE_HOST", purpose="PostgreSQL's host, or the directory of its socket."),
+    VariablePolicy(name="DATABASE_PORT", purpose="PostgreSQL's port.", default="5432"),
+    VariablePolicy(name="DATABASE_NAME", purpose="PostgreSQL's database.", default="millrace"),
+    VariablePolicy(name="DATABASE_USER", purpose="PostgreSQL's user.", default="millrace"),
+    VariablePolicy(name="DATABASE_PASSWORD", purpose="PostgreSQL's password; may be empty for a local socket.", secret=True),
+    VariablePolicy(name="AWS_REGION", purpose="Region of the queues and tables."),
+    VariablePolicy(name="AWS_ACCOUNT_ID", purpose="Account of the queues, 12 digits; their addresses follow from it."),
+    VariablePolicy(name="AWS_ENDPOINT_URL", purpose="Another AWS, such as a local server. Empty: the real one.", default=""),
+    VariablePolicy(name="PUBLIC_URL", purpose="What people type; https makes cookies secure and sends HSTS."),
+    VariablePolicy(
+        name="ALLOWED_HOSTS", purpose="Comma-separated host names that the web service answers to, besides PUBLIC_URL's.", default=""
+    ),
+    VariablePolicy(name="WEB_BIND", purpose="Address that gunicorn listens on.", default="0.0.0.0:8000"),
+    VariablePolicy(name="WEB_THREADS", purpose="Requests that one web process serves at a time.", default="8"),
+    VariablePolicy(name="WEB_PROCESSES", purpose="Web processes in one container.", default="2"),
+    VariablePolicy(name="LOG_LEVEL", purpose="DEBUG, INFO, WARNING or ERROR.", default="INFO"),
+    VariablePolicy(name="PULSE_DIRECTORY", purpose="Where services touch their pulse file; must be writable.", default="/tmp"),  # noqa: S108 — one file per container, no secret in it
+    VariablePolicy(name="WORKER_PREFETCH_MULTIPLIER", purpose="Messages that a worker holds per slot.", default="1"),
+    VariablePolicy(name="WORKER_MAX_TASKS_PER_CHILD", purpose="Runs after which a worker's child is replaced.", default="1000"),
+    VariablePolicy(name="WORKER_MAX_MEMORY_PER_CHILD_MIB", purpose="Memory above which a worker's child is replaced.", default="200"),
+    VariablePolicy(
+        name="TASK_DEFAULT_RATE_LIMIT", purpose="Starts of one task per worker, such as 100/m. Empty: no limit.", default="100/m"
+    ),
+    VariablePolicy(name="RESULT_TTL_HOURS", purpose="How long results are kept.", default="168"),
+    VariablePolicy(name="EMAIL_URL", purpose="Where mail goes: smtp://user:password@host:587?tls=true, or file:///directory.", secret=True),
+    VariablePolicy(name="EMAIL_FROM", purpose="Sender of mail."),
+    VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),
+    VariablePolicy(name="STRIPE_API_BASE", purpose="Address of the payment gateway.", default="https://api.stripe.com"),
+)

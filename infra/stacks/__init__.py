@@ -1,0 +1,1 @@
+"""What is deployed together: messages, state, and what watches them."""

@@ -1,0 +1,1 @@
+"""What stands in for AWS, RDS and Stripe on a laptop: one module and one process each, on loopback only."""

@@ -1,0 +1,140 @@
+"""``scripts/run``: the whole platform on this machine, in one terminal."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from app.topology import TOPOLOGY
+from scripts.laptop.background import Background
+from scripts.laptop.backing import Backing
+from scripts.laptop.demo import DemoFailed, Shop, Story
+from scripts.laptop.environment import Addresses, Secrets, application_environment
+from scripts.laptop.journeys import JOURNEYS
+from scripts.laptop.ports import Ports
+from scripts.laptop.schema import OPERATOR, Schema
+from scripts.laptop.services import Services
+from scripts.laptop.session import Interrupted, Session, run_session
+from scripts.laptop.terminal import Terminal
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VAR = REPOSITORY / "var"
+_HIGHEST_PORT = 65_535
+_IDLE = timedelta(milliseconds=200)
+_DEMO_WITHIN = timedelta(minutes=3)
+#: Nothing is at work any more, and the queues are about to be forgotten: nobody has to give anything back.
+_GRACE_AFTER_WORK = timedelta(milliseconds=500)
+_EXPLANATION = """\
+Runs the whole platform on this machine: every service of app/topology with the command that ECS uses, beside a simulated AWS, a
+PostgreSQL and a payment gateway. Then it takes a shop through its morning, checks the books, and stays until Ctrl-C.
+"""
+_NOTES = """\
+Everything is kept in var/: the database, secrets, mails, logs. The simulated AWS forgets its queues and tables when it ends while
+PostgreSQL remembers: what was committed and not sent goes out at the next start, and the schedule takes up unfinished payments.
+A second clone may run at the same time; a second session in one clone is refused.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parse(arguments)
+    return run_session(VAR, Terminal(), lambda session: _run(session, options))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/run", description=_EXPLANATION, epilog=_NOTES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--once", action="store_true", help="end after the morning: exit code 0 if all went well, else 1")
+    parser.add_argument("--clean", action="store_true", help="forget everything in var/ first: database, secrets, mails, logs")
+    parser.add_argument("--port", type=_port, metavar="N", help="the web address's port (otherwise last time's, or 8000, or a free one)")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"expected 1 to 65535, got {text!r}")
+    return int(text)
+
+
+def _run(session: Session, options: argparse.Namespace) -> int:
+    terminal = session.terminal
+    began = time.monotonic()
+    if options.clean:
+        session.start_afresh()
+    ports = Ports(VAR / "ports.json")
+    own = Secrets.kept_in(VAR / "secrets.json")
+    addresses = Addresses(
+        web_port=ports.claim_exactly("web", options.port) if options.port else ports.claim("web", preferred=[8000]),
+        aws_port=ports.claim("aws"),
+        gateway_port=ports.claim("gateway"),
+    )
+    session.record.address = addresses.web
+    backing = Backing(session, addresses, REPOSITORY)
+    backing.start()
+    environment = application_environment(var=VAR, addresses=addresses, database=backing.database(), own=own)
+    schema = Schema(session, cluster=backing.cluster, repository=REPOSITORY, environment=environment)
+    schema.migrate()
+    services = Services(
+        session,
+        TOPOLOGY.services,
+        environment=environment,
+        web=addresses.web,
+        repository=REPOSITORY,
+        is_patient=not options.once,
+    )
+    services.start_web()
+    backing.wait_until_provisioned()
+    services.start()
+    schema.begin_accounts(own)
+    services.wait_until_healthy()
+    shop = Shop(web=addresses.web, gateway=addresses.gateway, token=schema.token(), mail_directory=VAR / "mail")
+    terminal.say(f"{len(TOPOLOGY.services)} services are healthy after {time.monotonic() - began:.1f} s.")
+    stories = [_tell(session, shop, journey) for journey in JOURNEYS]
+    is_well = all(stories)
+    if options.once:
+        session.services_grace = _GRACE_AFTER_WORK
+        return 0 if is_well else 1
+    _tell_addresses(terminal, addresses, own)
+    try:
+        while True:
+            session.look()
+            time.sleep(_IDLE.total_seconds())
+    except Interrupted:
+        return 0 if is_well else 1
+
+
+def _tell(session: Session, shop: Shop, journey: Callable[[Shop], Story]) -> bool:
+    """Go one journey and print its story; say whether everything was as it must be."""
+    terminal = session.terminal
+    under_way = Background("demo", lambda: journey(shop))
+    session.wait_until(lambda: under_way.is_done, lambda: shop.doing, _DEMO_WITHIN)
+    try:
+        story = under_way.result()
+    except DemoFailed as error:
+        terminal.say(f"The demo failed. {error}")
+        return False
+    terminal.say()
+    terminal.table(story.title, story.columns, story.rows, story.right)
+    for claim in story.problems or story.proven:
+        terminal.say(f"  {'✗' if story.problems else '✓'} {claim}")
+    return not story.problems
+
+
+def _tell_addresses(terminal: Terminal, addresses: Addresses, own: Secrets) -> None:
+    terminal.say(
+        f"""
+  Console    {addresses.web}/console/
+  Payments   {addresses.web}/payments/
+  API        {addresses.web}/api/docs
+  Log in as  {OPERATOR}, password {own.console_password}
+  API token  in {VAR / "api-token"}
+  Logs       {VAR / "log"}
+
+Ctrl-C ends everything."""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""A shop's morning in seconds, through the public API only: what a customer's program could do, and what must then be true."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+_ANSWER_WITHIN = timedelta(seconds=15)
+_LOOK_EVERY = timedelta(milliseconds=100)
+
+
+class DemoFailed(RuntimeError):
+    """Raised when a journey cannot go on. The message says what was expected and what came."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(kw_only=True, slots=True)
+class Shop:
+    """The running platform, as its customers' programs and its gateway's books show it."""
+
+    web: str
+    gateway: str
+    token: str
+    mail_directory: Path
+    doing: str = "opening the shop"
+    """What is going on, for the progress line."""
+
+    def get(self, path: str) -> Answer:
+        return _call("GET", self.web + path, None, {"Authorization": f"Bearer {self.token}"})
+
+    def post(self, path: str, body: Mapping[str, Any], *, idempotency_key: str) -> Answer:
+        return _call("POST", self.web + path, body, {"Authorization": f"Bearer {self.token}", "Idempotency-Key": idempotency_key})
+
+    def order_fault(self, **fault: Any) -> None:
+        """Make the gateway's next call of an operation go wrong."""
+        ordered = _call("POST", f"{self.gateway}/_faults", fault, {})
+        if ordered.status != HTTPStatus.OK:
+            raise DemoFailed(f"The gateway refused the fault {fault}: {ordered.body}")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Everything that the gateway has been asked and has done."""
+        entries: list[dict[str, Any]] = _call("GET", f"{self.gateway}/_journal", None, {}).body
+        return entries
+
+    def wait_until(self, is_true: Callable[[], bool], what: Callable[[], str], within: timedelta) -> bool:
+        """Look until the claim holds; False if it does not within the time."""
+        deadline = time.monotonic() + within.total_seconds()
+        while not is_true():
+            self.doing = what()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_EVERY.total_seconds())
+        return True
+
+
+@dataclass(kw_only=True, slots=True)
+class Story:
+    """What a journey has to tell: a table, and what was not as it must be."""
+
+    title: str
+    columns: Sequence[str]
+    right: frozenset[str] = frozenset()
+    """Columns of numbers."""
+    rows: list[Sequence[str]] = field(default_factory=list)
+    proven: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def expect(self, is_so: bool, problem: str) -> None:
+        if not is_so:
+            self.problems.append(problem)
+
+
+def _call(method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Answer:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers={**headers, "Content-Type": "application/json"})  # noqa: S310 — our own address
+    try:
+        try:
+            with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN.total_seconds()) as answer:  # noqa: S310
+                return Answer(status=answer.status, headers=dict(answer.headers), body=json.loads(answer.read() or b"null"))
+        except urllib.error.HTTPError as refused:
+            return Answer(status=refused.code, headers=dict(refused.headers), body=_read_leniently(refused.read()))
+    except (OSError, ValueError) as error:
+        raise DemoFailed(f"{method} {url} got no usable answer: {error}") from error
+
+
+def _read_leniently(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.decode(errors="replace")[:500]

@@ -1,0 +1,8 @@
+"""What the demo does, in order. A part of the shop comes with its journey here and goes with it."""
+
+from collections.abc import Callable
+
+from scripts.laptop.demo import Shop, Story
+from scripts.laptop.journeys.payments import take_payments
+
+JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments,)

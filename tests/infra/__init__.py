@@ -1,0 +1,1 @@
+"""What the CDK app promises. Only these tests import the CDK."""

@@ -1,0 +1,67 @@
+"""What an alarm tells a person to read exists, and names commands that exist."""
+
+import re
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore import xform_name
+
+from app.topology import TOPOLOGY
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RUNBOOKS = REPOSITORY / "docs" / "runbooks"
+PAGES = sorted(RUNBOOKS.glob("*.md"))
+
+#: Options of the AWS command line itself.
+_GLOBAL_OPTIONS = {"query", "output", "region", "profile", "max-items"}
+_DJANGO_COMMANDS = {"check", "dbshell", "migrate", "shell"}
+
+
+@pytest.mark.parametrize("policy", TOPOLOGY.alarms, ids=lambda policy: policy.name)
+def test_every_alarm_s_runbook_exists(policy: object) -> None:
+    assert (RUNBOOKS / str(getattr(policy, "runbook"))).is_file()  # noqa: B009 — ids need the object
+
+
+def test_every_runbook_is_some_alarm_s() -> None:
+    assert {page.name for page in PAGES} == {policy.runbook for policy in TOPOLOGY.alarms}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_runbook_answers_in_the_same_order(page: Path) -> None:
+    assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == ["What it means", "Look first", "Repair", "Over when", "Escalate"]
+
+
+def _commands(page: Path) -> list[str]:
+    """Every ``aws …`` in the page's shell snippets, those inside ``$(…)`` too."""
+    snippets = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    return [match for snippet in snippets for match in re.findall(r"\baws (?:[^\n()]|\\\n)+", snippet)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_aws_knows_every_command_and_option(page: Path) -> None:
+    session = boto3.session.Session(region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
+    commands = _commands(page)
+    assert commands
+
+    for command in commands:
+        _, service, operation, *_ = command.split()
+        model = session.client(service).meta.service_model
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        assert operation in operations, command
+        members = model.operation_model(operations[operation]).input_shape.members
+        options = {xform_name(name, "-") for name in members} | _GLOBAL_OPTIONS
+        assert set(re.findall(r"--([a-z-]+)", command)) <= options, command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_management_command_exists(page: Path) -> None:
+    ours = {path.stem for path in (REPOSITORY / "app").rglob("management/commands/*.py")}
+
+    assert set(re.findall(r"app\.manage (\w+)", page.read_text())) <= ours | _DJANGO_COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target

@@ -1,0 +1,82 @@
+"""Who is alive, and what becomes of messages that a worker holds."""
+
+import json
+from typing import Any
+
+from tests.support.eventually import eventually
+from tests.support.faults import Network
+
+
+def _workers(stack: Any) -> list[Any]:
+    done = stack.python(
+        "import json\nfrom datetime import UTC, datetime\nfrom app.engine.conf import engine_settings\n"
+        "from app.engine.workers.registry import live_workers\n"
+        "print(json.dumps([[w.service, list(w.queues), w.slots, w.release] for w in live_workers(engine_settings(), datetime.now(UTC))]))"
+    )
+    assert done.returncode == 0, done.stderr
+    answer: list[Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def _send(stack: Any, count: int = 1) -> None:
+    done = stack.python(f"from celery import current_app\nfor _ in range({count}):\n    current_app.tasks['engine.debug_task'].delay()")
+    assert done.returncode == 0, done.stderr
+
+
+def _ended(worker: Any) -> list[str]:
+    return [line["task_id"] for line in worker.lines() if line.get("message") == "task ended"]
+
+
+def test_a_worker_is_listed_while_it_lives_and_gone_when_it_stops(stack: Any) -> None:
+    (worker,) = stack.start("worker-emails", RELEASE="v42")
+
+    assert _workers(stack) == [["worker-emails", ["emails"], 4, "v42"]]
+    assert worker.stop() == 0
+    assert _workers(stack) == []
+
+
+def test_an_idle_worker_stops_within_seconds_of_sigterm(stack: Any) -> None:
+    (worker,) = stack.start("worker-default")
+
+    worker.process.terminate()
+
+    worker.process.wait(10)
+
+
+def test_a_worker_outlives_an_sqs_that_refuses_every_connection(stack: Any) -> None:
+    (worker,) = stack.start("worker-default")
+    stack.network.become(Network.REFUSED)
+    eventually(lambda: [line for line in worker.lines() if line.get("message") == "sqs poll failed"])
+
+    stack.network.become(Network.HEALTHY)
+    _send(stack, 3)
+
+    eventually(lambda: len(_ended(worker)), 3, within=15)
+    assert worker.is_running
+    assert any(line.get("message") == "sqs polls again" for line in worker.lines())
+
+
+def test_one_unreadable_message_neither_ends_the_worker_nor_holds_up_its_neighbours(stack: Any) -> None:
+    (worker,) = stack.start("worker-default")
+    for body in ("not json", "[]", '{"properties": {"delivery_tag": "1"}}', '{"body": "x", "headers": {"task": "engine.debug_task"}, "properties": {}}'):
+        stack.sqs.send_message(QueueUrl=stack.queue_url("default"), MessageBody=body)
+    _send(stack, 5)
+
+    eventually(lambda: len(_ended(worker)), 5, within=15)
+    assert worker.is_running
+
+
+def test_the_message_of_a_killed_worker_runs_on_another(stack: Any) -> None:
+    stack.shorten_visibility("default", 3)
+    stack.network.become(Network.HEALTHY)
+    (first,) = stack.start("worker-default")
+    first.kill()
+    # Received by nobody's hand: what a worker held when it was killed.
+    _send(stack)
+    eventually(lambda: stack.sqs.receive_message(QueueUrl=stack.queue_url("default")).get("Messages"))
+
+    (second,) = stack.start("worker-default")
+
+    eventually(lambda: len(_ended(second)), 1, within=20)
+
+

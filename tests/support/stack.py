@@ -1,0 +1,256 @@
+"""The whole platform as real processes: a deployment of its own per test, on the session's servers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+
+import boto3
+import psycopg
+
+from app.engine.health.probe import problem_of
+from app.topology import TOPOLOGY
+from app.topology.naming import dead_letter_queue_name, queue_name, table_name
+from tests.support.environment import ACCOUNT_ID, REGION, REPOSITORY, free_port
+from tests.support.eventually import eventually
+from tests.support.faults import FaultyNetwork
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Service:
+    """One running process of the topology."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group: no handler, no good-bye."""
+        self._signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self, within: float = 15) -> int:
+        """SIGTERM to the main process, as ECS does, and its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(within)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        # A worker that ended well leaves no children; one that did not must not leak into the next test.
+        self._signal(signal.SIGKILL)
+        return self.process.returncode
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its structured log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-25:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Stack:
+    """A deployment. ``network`` stands between its processes and AWS."""
+
+    environment: dict[str, str]
+    directory: Path
+    database: str
+    """libpq connection string."""
+    aws_url: str
+    network: FaultyNetwork
+    token: str = ""
+    services: list[Service] = field(default_factory=list)
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def start(self, *names: str, **variables: str) -> list[Service]:
+        """Start services of the topology with the command that ECS uses, and wait until they are healthy."""
+        started = [self._spawn(name, variables) for name in names]
+        for service in started:
+            self._await_health(service, variables)
+        return started
+
+    def _spawn(self, name: str, variables: dict[str, str]) -> Service:
+        policy = TOPOLOGY.service(name)
+        program, *arguments = policy.command
+        log = self.directory / f"{name}-{len(self.services)}.log"
+        pulse = Path(self.environment["PULSE_DIRECTORY"]) / f"{name}.pulse"
+        pulse.unlink(missing_ok=True)
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [str(BIN / program), *arguments],
+                cwd=REPOSITORY,
+                env=self.environment | dict(policy.variables) | {"SERVICE": name} | variables,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        service = Service(name, process, log)
+        self.services.append(service)
+        return service
+
+    def _await_health(self, service: Service, variables: dict[str, str]) -> None:
+        environment = self.environment | variables
+
+        def problem() -> str | None:
+            if not service.is_running:
+                raise AssertionError(f"{service.name} ended with status {service.process.returncode}:\n{service.tail()}")
+            return problem_of(
+                TOPOLOGY.service(service.name), address=environment["WEB_BIND"], pulse_directory=Path(environment["PULSE_DIRECTORY"])
+            )
+
+        try:
+            eventually(problem, lambda found: found is None, within=40)
+        except AssertionError as error:
+            raise AssertionError(f"{service.name} is not healthy: {error}\n{service.tail()}") from error
+
+    def manage(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run a management command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "app.manage", *arguments],
+            cwd=REPOSITORY,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def python(self, code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run code in a process of its own with Django set up."""
+        preamble = "from app.config.environment import use_settings\nuse_settings()\nimport django\ndjango.setup()\n"
+        return subprocess.run(
+            [sys.executable, "-c", preamble + code],
+            cwd=REPOSITORY,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def stop(self) -> None:
+        for service in self.services:
+            if service.is_running:
+                service.process.terminate()
+        for service in reversed(self.services):
+            service.stop(within=8)
+        self.network.close()
+
+    # -- what a client sees -----------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return self.environment["PUBLIC_URL"]
+
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout: float = 10) -> Answer:
+        request = urllib.request.Request(  # noqa: S310 — our own address
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
+                return Answer(response.status, json.loads(response.read() or b"null"), dict(response.headers))
+        except HTTPError as error:
+            with error:
+                return Answer(error.code, json.loads(error.read() or b"null"), dict(error.headers))
+
+    def pay(self, payment_method: str = "pm_card_visa", amount: int = 1999, **headers: str) -> str:
+        """POST a payment and return its id."""
+        answer = self.request(
+            "POST",
+            "/api/payments",
+            {"amount": amount, "currency": "eur", "payment_method": payment_method, "customer_email": "ada@example.com"},
+            headers,
+        )
+        assert answer.status == 201, answer
+        identifier: str = answer.body["id"]
+        return identifier
+
+    def payment(self, identifier: str) -> Any:
+        return self.request("GET", f"/api/payments/{identifier}").body
+
+    def await_state(self, identifiers: Sequence[str], state: str, within: float = 30) -> None:
+        for identifier in identifiers:
+            eventually(lambda wanted=identifier: self.payment(wanted)["state"], state, within=within)  # type: ignore[misc]
+
+    # -- what an operator sees ------------------------------------------------------------------------------------------
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    @property
+    def sqs(self) -> "SQSClient":
+        """Straight to the server, past the faulty network."""
+        client: SQSClient = _client("sqs", self.aws_url)
+        return client
+
+    @property
+    def dynamodb(self) -> "DynamoDBClient":
+        client: DynamoDBClient = _client("dynamodb", self.aws_url)
+        return client
+
+    def queue_url(self, queue: str) -> str:
+        return f"{self.aws_url}/{ACCOUNT_ID}/{queue_name(self.environment['NAME_PREFIX'], queue)}"
+
+    def dead_letter_url(self, queue: str) -> str:
+        return f"{self.aws_url}/{ACCOUNT_ID}/{dead_letter_queue_name(self.environment['NAME_PREFIX'], queue)}"
+
+    def table(self, table: str) -> str:
+        return table_name(self.environment["NAME_PREFIX"], table)
+
+    def depth(self, queue: str) -> tuple[int, int]:
+        """Visible and in flight."""
+        attributes = self.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url(queue), AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        )["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])
+
+    def shorten_visibility(self, queue: str, seconds: int) -> None:
+        """So that a test need not wait for a crash to be noticed."""
+        self.sqs.set_queue_attributes(QueueUrl=self.queue_url(queue), Attributes={"VisibilityTimeout": str(seconds)})
+
+
+def _client(service: str, url: str) -> Any:
+    return boto3.client(service, endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def web_address() -> tuple[str, str]:
+    """A bind address and its URL."""
+    port = free_port()
+    return f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"

@@ -1,0 +1,135 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.console.overview import Level, Overview, QueueState, Section, judge, outbox_patience, queue_rows
+from app.engine.aws.queue_depth import QueueDepth
+from app.engine.outbox.lag import OutboxLag
+from app.engine.workers.registry import WorkerRecord
+from app.topology import TOPOLOGY, QueuePolicy, ServicePolicy
+
+NOW = datetime(2026, 11, 3, 3, 0, tzinfo=UTC)
+FIRST, SECOND, *_ = TOPOLOGY.queues
+
+
+def depth(queue: QueuePolicy, *, visible: int = 0, in_flight: int = 0, dead: int = 0, oldest: timedelta | None = None) -> QueueDepth:
+    return QueueDepth(queue=queue.name, visible=visible, in_flight=in_flight, delayed=0, dead=dead, oldest=oldest)
+
+
+def worker(service: ServicePolicy) -> WorkerRecord:
+    return WorkerRecord(
+        hostname=f"{service.name}@host",
+        service=service.name,
+        queues=service.consumes,
+        slots=4,
+        running=(),
+        reserved=0,
+        release="1",
+        started_at=NOW,
+        seen_at=NOW,
+    )
+
+
+WORKERS = tuple(worker(service) for service in TOPOLOGY.services if service.consumes)
+WELL = Overview(
+    at=NOW,
+    queues=Section(data=tuple(depth(queue) for queue in TOPOLOGY.queues)),
+    outbox=Section(data=OutboxLag(waiting=0, oldest=None, failing=0)),
+    workers=Section(data=WORKERS),
+    tasks=Section(data=()),
+)
+
+
+def with_depths(*changed: QueueDepth) -> Overview:
+    by_name = {found.queue: found for found in (*(WELL.queues.data or ()), *changed)}
+    return replace(WELL, queues=Section(data=tuple(by_name.values())))
+
+
+def test_a_quiet_fleet_is_well() -> None:
+    verdict = judge(WELL, TOPOLOGY)
+
+    assert verdict.level is Level.OK
+    assert (
+        verdict.summary
+        == f"None of the {len(TOPOLOGY.queues)} queues is stuck, {len(WORKERS)} of {len(WORKERS)} worker services are alive."
+    )
+    assert verdict.problems == ()
+
+
+def test_dead_letters_are_counted_where_they_lie() -> None:
+    assert judge(with_depths(depth(FIRST, dead=1)), TOPOLOGY).summary == f"1 dead letter in {FIRST.name}."
+    assert judge(with_depths(depth(FIRST, dead=3)), TOPOLOGY).summary == f"3 dead letters: all in {FIRST.name}."
+    both = judge(with_depths(depth(FIRST, dead=1), depth(SECOND, dead=23)), TOPOLOGY)
+    assert both.summary == f"24 dead letters: 1 in {FIRST.name} and 23 in {SECOND.name}."
+    assert both.level is Level.BAD
+    assert both.problems[0].runbook
+
+
+def test_a_message_is_late_only_above_the_alarm_age() -> None:
+    on_time = with_depths(depth(FIRST, visible=1, oldest=FIRST.alarm_age))
+    late = with_depths(depth(FIRST, visible=1, oldest=FIRST.alarm_age + timedelta(minutes=7, seconds=3)))
+
+    assert judge(on_time, TOPOLOGY).level is Level.OK
+    assert f"The oldest message in {FIRST.name} has waited" in judge(late, TOPOLOGY).summary
+    assert queue_rows(late, TOPOLOGY)[0].state is QueueState.LATE
+
+
+def test_a_queue_without_a_living_worker_is_named() -> None:
+    overview = replace(WELL, workers=Section(data=tuple(found for found in WORKERS if FIRST.name not in found.queues)))
+
+    assert judge(overview, TOPOLOGY).summary == f"No living worker receives from {FIRST.name}."
+    assert queue_rows(overview, TOPOLOGY)[0].state is QueueState.UNATTENDED
+
+
+def test_a_fleet_without_workers_says_so() -> None:
+    assert judge(replace(WELL, workers=Section(data=())), TOPOLOGY).summary == "No worker is alive: every job waits."
+
+
+def test_the_outbox_may_lag_as_long_as_its_alarm_allows() -> None:
+    patience = outbox_patience(TOPOLOGY)
+    on_time = replace(WELL, outbox=Section(data=OutboxLag(waiting=9, oldest=patience, failing=0)))
+    late = replace(WELL, outbox=Section(data=OutboxLag(waiting=9, oldest=patience + timedelta(minutes=2), failing=0)))
+
+    assert judge(on_time, TOPOLOGY).level is Level.OK
+    assert judge(late, TOPOLOGY).summary == "The outbox is 3m behind: 9 committed messages not sent yet."
+
+
+def test_what_could_not_be_read_is_neither_well_nor_bad() -> None:
+    overview = replace(WELL, queues=Section(error="refused"), tasks=Section(error="refused"))
+
+    verdict = judge(overview, TOPOLOGY)
+
+    assert verdict.level is Level.UNKNOWN
+    assert verdict.summary == "The queues and latest jobs could not be read."
+    assert queue_rows(overview, TOPOLOGY) == ()
+
+
+def test_unread_workers_leave_no_queue_unattended() -> None:
+    overview = replace(WELL, workers=Section(error="refused"))
+
+    assert {row.state for row in queue_rows(overview, TOPOLOGY)} == {QueueState.IDLE}
+    assert judge(overview, TOPOLOGY).summary == "The workers could not be read."
+
+
+def test_several_problems_are_listed_the_worst_first() -> None:
+    overview = replace(with_depths(depth(FIRST, dead=2)), workers=Section(data=WORKERS[1:]), outbox=Section(error="refused"))
+
+    verdict = judge(overview, TOPOLOGY)
+
+    assert verdict.level is Level.BAD
+    assert verdict.summary == "3 things need attention."
+    assert [problem.level for problem in verdict.problems] == [Level.BAD, Level.BAD, Level.UNKNOWN]
+
+
+def test_a_queue_moves_while_a_message_is_held() -> None:
+    row = queue_rows(with_depths(depth(FIRST, in_flight=1)), TOPOLOGY)[0]
+
+    assert row.state is QueueState.MOVING
+
+
+def test_a_section_is_data_or_an_error_and_not_both() -> None:
+    with pytest.raises(ValueError, match="expected either"):
+        Section(data=1, error="refused")
+    with pytest.raises(ValueError, match="expected either"):
+        Section[int]()

@@ -1,0 +1,233 @@
+"""The names of kombu and Celery that we override or lean on. An upgrade that moves one fails here, and says whom to read."""
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery, current_app
+from kombu.asynchronous import Hub, set_event_loop
+from kombu.message import Message
+from kombu.transport.virtual import QoS
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+ENGINE = "app/engine"
+
+#: kombu's SQS transport
+CHANNEL = "kombu.transport.SQS:Channel"
+HTTP = "kombu.asynchronous.aws.connection:AsyncHTTPSConnection"
+POLLS = "kombu.asynchronous.aws.sqs.connection:AsyncSQSConnection"
+BACKEND = "celery.backends.base:KeyValueStoreBackend"
+TASK = "celery.app.task:Task"
+STEP = "celery.bootsteps:StartStopStep"
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    path: str
+    parameters: str | None
+    """The names of the parameters; ``None`` for what is not a function."""
+    used_in: str
+    """Module under ``app/engine``."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2].rpartition(":")[2]
+
+    @property
+    def look(self) -> str:
+        return f"{self.path} is a seam of {ENGINE}/{self.used_in}: read that module against the new version before you pin it."
+
+
+SEAMS = (
+    Seam(f"{CHANNEL}.__init__", "self, *args, **kwargs", "broker/channel.py"),
+    Seam(f"{CHANNEL}.sqs", "self, queue", "broker/channel.py"),
+    Seam(f"{CHANNEL}.asynsqs", "self, queue", "broker/channel.py"),
+    Seam(f"{CHANNEL}._size", "self, queue", "broker/channel.py"),
+    Seam(f"{CHANNEL}._loop1", "self, queue, messages_fetched", "broker/channel.py"),
+    Seam(f"{CHANNEL}._schedule_queue", "self, queue", "broker/channel.py"),
+    Seam(f"{CHANNEL}._on_messages_ready", "self, queue, qname, messages", "broker/channel.py"),
+    Seam(f"{CHANNEL}.basic_consume", "self, queue, no_ack, callback, consumer_tag, *args, **kwargs", "broker/channel.py"),
+    Seam(f"{CHANNEL}.basic_ack", "self, delivery_tag, multiple", "broker/channel.py"),
+    Seam(f"{CHANNEL}.basic_reject", "self, delivery_tag, requeue", "broker/channel.py"),
+    Seam(f"{CHANNEL}.close", "self", "broker/channel.py"),
+    Seam(f"{CHANNEL}.canonical_queue_name", "self, queue_name", "broker/channel.py"),
+    Seam(f"{CHANNEL}.wait_time_seconds", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.region", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.get_message_attributes", None, "broker/channel.py"),
+    Seam("kombu.transport.SQS.exceptions:UndefinedQueueException", None, "broker/channel.py"),
+    Seam("kombu.transport.virtual:QoS.ack", "self, delivery_tag", "broker/channel.py"),
+    Seam("kombu.asynchronous.hub:Hub.call_later", "self, delay, callback, *args", "broker/channel.py"),
+    Seam("kombu.transport.SQS:Transport.Channel", None, "broker/transport.py"),
+    Seam(f"{HTTP}.__init__", "self, strict, timeout, http_client", "broker/polling.py"),
+    Seam(f"{HTTP}.getrequest", "self", "broker/polling.py"),
+    Seam("kombu.asynchronous.http:Request.on_prepare", None, "broker/polling.py"),
+    Seam(
+        f"{POLLS}.__init__",
+        "self, sqs_connection, debug, region, message_system_attribute_names, message_attribute_names, **kwargs",
+        "broker/polling.py",
+    ),
+    Seam(f"{POLLS}.get_http_connection", "self", "broker/polling.py"),
+    Seam(f"{POLLS}._on_list_ready", "self, parent, markers, operation, response", "broker/polling.py"),
+    Seam(f"{POLLS}.STATUS_CODE_OK", None, "broker/polling.py"),
+    Seam(f"{BACKEND}._store_result", "self, task_id, result, state, traceback, request, **kwargs", "ledger/backend.py"),
+    Seam(f"{BACKEND}._get_result_meta", "self, result, state, traceback, request, format_date, encode", "ledger/backend.py"),
+    Seam(f"{BACKEND}.get_key_for_task", "self, task_id, key", "ledger/backend.py"),
+    Seam(f"{BACKEND}.encode", "self, data", "ledger/backend.py"),
+    Seam(f"{BACKEND}.exception_safe_to_retry", "self, exc", "ledger/backend.py"),
+    Seam(f"{BACKEND}.get", "self, key", "ledger/backend.py"),
+    Seam(f"{BACKEND}.mget", "self, keys", "ledger/backend.py"),
+    Seam(f"{BACKEND}.set", "self, key, value", "ledger/backend.py"),
+    Seam(f"{BACKEND}.delete", "self, key", "ledger/backend.py"),
+    Seam(f"{BACKEND}.incr", "self, key", "ledger/backend.py"),
+    Seam(f"{BACKEND}.expire", "self, key, value", "ledger/backend.py"),
+    Seam(f"{BACKEND}.key_t", None, "ledger/backend.py"),
+    Seam(f"{BACKEND}.implements_incr", None, "ledger/backend.py"),
+    Seam(f"{BACKEND}.supports_native_join", None, "ledger/backend.py"),
+    Seam(f"{BACKEND}.supports_autoexpire", None, "ledger/backend.py"),
+    Seam(f"{BACKEND}.persistent", None, "ledger/backend.py"),
+    Seam("celery.worker.request:Request.request_dict", None, "ledger/records.py"),
+    Seam("celery.worker.request:Request.delivery_info", None, "ledger/records.py"),
+    Seam("celery.worker.request:Request.hostname", None, "ledger/records.py"),
+    Seam("celery:Celery.task_cls", None, "application.py"),
+    Seam(
+        "celery:Celery.send_task",
+        "self, name, args, kwargs, countdown, eta, task_id, producer, connection, router, result_cls, expires, publisher, link, link_error, "
+        "add_to_parent, group_id, group_index, retries, chord, reply_to, time_limit, soft_time_limit, root_id, parent_id, route_name, "
+        "shadow, chain, task_type, replaced_task_nesting, **options",
+        "application.py",
+    ),
+    Seam("celery:Celery.connection_for_write", "self, url, **kwargs", "outbox/capture.py"),
+    Seam("kombu.serialization:dumps", "data, serializer", "outbox/capture.py"),
+    Seam(
+        "kombu.messaging:Producer.publish",
+        "self, body, routing_key, delivery_mode, mandatory, immediate, priority, content_type, content_encoding, serializer, headers, "
+        "compression, exchange, retry, retry_policy, declare, expiration, timeout, confirm_timeout, **properties",
+        "outbox/relay.py",
+    ),
+    Seam("celery:Celery.producer_pool", None, "outbox/relay.py"),
+    Seam(f"{TASK}.on_bound", "app", "task.py"),
+    Seam(f"{TASK}.before_start", "self, task_id, args, kwargs", "task.py"),
+    Seam(f"{TASK}.retry", "self, args, kwargs, exc, throw, eta, countdown, max_retries, **options", "task.py"),
+    Seam(f"{TASK}.replace", "self, sig", "task.py"),
+    Seam(f"{TASK}.time_limit", None, "task.py"),
+    Seam(f"{TASK}.soft_time_limit", None, "task.py"),
+    Seam(f"{STEP}.__init__", "self, parent, **kwargs", "workers/heartbeat.py"),
+    Seam(f"{STEP}.start", "self, parent", "workers/heartbeat.py"),
+    Seam(f"{STEP}.stop", "self, parent", "workers/heartbeat.py"),
+    Seam("celery.worker.consumer.tasks:Tasks", None, "workers/heartbeat.py"),
+    Seam("celery.worker.state:active_requests", None, "workers/heartbeat.py"),
+    Seam("celery.worker.state:reserved_requests", None, "workers/heartbeat.py"),
+    Seam("celery.worker.request:Request.time_start", None, "workers/heartbeat.py"),
+    Seam("celery.concurrency.base:BasePool.num_processes", None, "workers/heartbeat.py"),
+    Seam("celery.app.amqp:Queues.consume_from", None, "workers/heartbeat.py"),
+    Seam("django_celery_beat.schedulers:DatabaseScheduler.tick", "self, event_t, min, heappop, heappush", "schedules/scheduler.py"),
+    Seam("django_celery_beat.schedulers:DatabaseScheduler.max_interval", None, "schedules/scheduler.py"),
+    Seam("celery.signals:setup_logging", None, "logs/tasks.py"),
+    Seam("celery.signals:task_prerun", None, "logs/tasks.py"),
+    Seam("celery.signals:task_postrun", None, "logs/tasks.py"),
+    Seam("celery.signals:task_retry", None, "metrics/recorder.py"),
+    Seam("celery.signals:task_failure", None, "metrics/recorder.py"),
+)
+
+
+def found(seam: Seam) -> Any:
+    module, _, names = seam.path.partition(":")
+    try:
+        value: Any = import_module(module)
+        for name in names.split("."):
+            value = getattr(value, name)
+    except (ImportError, AttributeError):
+        pytest.fail(f"{seam.path} is gone. {seam.look}")
+    return value
+
+
+def parameters(function: Any) -> str:
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    return ", ".join(stars.get(one.kind, "") + one.name for one in inspect.signature(function).parameters.values())
+
+
+@pytest.mark.parametrize("seam", SEAMS, ids=lambda seam: seam.path)
+def test_the_seam_is_where_we_hold_on_to_it(seam: Seam) -> None:
+    value = found(seam)
+
+    if seam.parameters is not None:
+        assert parameters(value) == seam.parameters, seam.look
+
+
+@pytest.mark.parametrize("seam", SEAMS, ids=lambda seam: seam.path)
+def test_the_module_still_uses_the_seam(seam: Seam) -> None:
+    source = (REPOSITORY / ENGINE / seam.used_in).read_text()
+
+    assert seam.name in source, f"{ENGINE}/{seam.used_in} no longer mentions {seam.name}: take the seam from this list"
+
+
+def test_a_missing_or_moved_name_says_whom_to_read() -> None:
+    gone = Seam(f"{CHANNEL}._loop2", "self", "broker/channel.py")
+
+    with pytest.raises(pytest.fail.Exception, match=r"Channel\._loop2 is gone\. .* seam of app/engine/broker/channel\.py: read that module"):
+        found(gone)
+
+
+# -- attributes that exist on instances only --------------------------------------------------------------------------
+
+
+def test_a_channel_has_the_parts_that_we_look_at() -> None:
+    hub = Hub()
+    set_event_loop(hub)
+    try:
+        with current_app.connection_for_write() as connection:
+            channel = connection.channel()
+            look = "app/engine/broker/channel.py looks at it"
+            assert isinstance(channel.qos, QoS), look
+            assert isinstance(channel.qos._delivered, dict), look
+            assert isinstance(channel.qos._dirty, set), look
+            assert isinstance(channel.connection._callbacks, dict), look
+            assert channel.hub is hub, look
+            assert channel.connection.polling_interval == 0, "app/engine/broker/settings.py sets it by broker_transport_options"
+            assert channel.predefined_queues, "app/engine/broker/settings.py sets it by broker_transport_options"
+            channel.close()
+    finally:
+        hub.close()
+        set_event_loop(None)
+
+
+def test_the_delivery_tag_of_a_message_is_its_receipt_handle() -> None:
+    channel_class = import_module("kombu.transport.SQS").Channel
+    message = {"ReceiptHandle": "handle", "Body": "{}"}
+
+    payload = channel_class._envelope_payload(None, {}, "{}", message, "address")
+
+    assert payload["properties"]["delivery_tag"] == "handle"
+    assert payload["properties"]["delivery_info"] == {"sqs_message": message, "sqs_queue": "address"}
+
+
+def test_a_message_without_a_consumer_is_released_by_kombu_from_its_whole_batch() -> None:
+    source = inspect.getsource(import_module("kombu.transport.SQS").Channel._on_messages_ready)
+
+    assert "self.connection._callbacks.get(qname)" in source, "app/engine/broker/channel.py hands whole batches over when there is no callback"
+
+
+def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() -> None:
+    source = inspect.getsource(Celery.send_task)
+
+    look = "app/engine/outbox/capture.py stands in for kombu's producer"
+    assert "with self.producer_or_acquire(producer) as P:" in source, look
+    assert "with P.connection._reraise_as_library_errors():" in source, look
+    assert "amqp.send_task_message(P, name, message, **options)" in source, look
+
+
+def test_arguments_are_not_shown_where_we_set_their_representation() -> None:
+    assert {"argsrepr", "kwargsrepr"} <= set(inspect.signature(current_app.amqp.as_task_v2).parameters), "app/engine/application.py sets them"
+
+
+def test_the_poller_s_http_client_is_where_we_take_it_from() -> None:
+    source = inspect.getsource(import_module("kombu.asynchronous.aws.connection").AsyncConnection.__init__)
+
+    assert "self._httpclient" in source, "app/engine/broker/polling.py gives it to its connections"
+
+
+def test_a_message_has_delivery_info() -> None:
+    assert Message(body="").delivery_info == {}, "app/engine/broker/channel.py reads sqs_queue and sqs_message from it"

@@ -1,0 +1,107 @@
+"""Celery's settings follow from the topology, and lose nothing."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from celery import current_app
+
+from app.engine.aws.queue_urls import queue_url
+from app.engine.broker.settings import SOFT_SHUTDOWN_MARGIN, celery_settings
+from app.engine.conf import engine_settings
+from app.topology import TOPOLOGY, ServicePolicy
+
+SETTINGS = engine_settings()
+CELERY = celery_settings(SETTINGS)
+WORKERS = [service for service in TOPOLOGY.services if service.consumes]
+
+
+def test_every_queue_is_known_by_the_address_that_the_topology_gives_it() -> None:
+    assert CELERY["broker_transport_options"]["predefined_queues"] == {
+        queue.name: {"url": queue_url(SETTINGS, queue.name)} for queue in TOPOLOGY.queues
+    }
+    assert {queue.name for queue in CELERY["task_queues"]} == {queue.name for queue in TOPOLOGY.queues}
+
+
+@pytest.mark.parametrize("task", ["payments.capture", "payments.send_confirmation", "mailings.send", "images.resize", "engine.debug_task", "celery.chord"])
+def test_a_task_travels_where_the_topology_says(task: str) -> None:
+    (route,) = CELERY["task_routes"]
+    queue = TOPOLOGY.queue_for(task)
+
+    assert queue is not None
+    assert route(task, (), {}, {}, task=None) == {"queue": queue.name}
+    assert current_app.amqp.router.route({}, task)["queue"].name == queue.name
+
+
+def test_a_task_without_a_route_is_left_to_the_system_check() -> None:
+    (route,) = CELERY["task_routes"]
+
+    assert route("paymnts.capture") is None
+
+
+def test_no_queue_is_made_up_for_a_name_that_nobody_declared() -> None:
+    assert CELERY["task_create_missing_queues"] is False
+
+
+@pytest.mark.parametrize("setting", ["accept_content", "result_accept_content"])
+def test_nothing_but_json_is_accepted(setting: str) -> None:
+    assert CELERY[setting] == ["json"]
+
+
+@pytest.mark.parametrize("setting", ["task_serializer", "result_serializer", "event_serializer"])
+def test_nothing_but_json_is_written(setting: str) -> None:
+    assert CELERY[setting] == "json"
+
+
+def test_the_word_pickle_stands_nowhere() -> None:
+    assert "pickle" not in repr(CELERY)
+
+
+def test_a_message_is_deleted_after_its_job_and_given_back_when_the_worker_dies() -> None:
+    assert CELERY["task_acks_late"] is True
+    assert CELERY["task_reject_on_worker_lost"] is True
+
+
+def test_a_result_that_cannot_be_stored_is_tried_again() -> None:
+    assert CELERY["result_backend_always_retry"] is True
+    assert CELERY["result_expires"] == SETTINGS.result_ttl
+
+
+def test_a_body_is_encoded_once_and_readable_in_sqs() -> None:
+    options = CELERY["broker_transport_options"]
+
+    assert options["sqs_base64_encoding"] is False
+    assert options["body_encoding"] == "utf-8"
+
+
+def test_workers_ask_for_the_figures_that_metrics_and_redelivery_need() -> None:
+    asked = CELERY["broker_transport_options"]["fetch_message_attributes"]["MessageSystemAttributeNames"]
+
+    assert set(asked) == {"ApproximateReceiveCount", "SentTimestamp"}
+
+
+def test_the_longest_run_has_the_limits_of_its_queue_by_default() -> None:
+    default = TOPOLOGY.queues[0]
+
+    assert CELERY["task_default_queue"] == default.name
+    assert CELERY["task_time_limit"] == default.time_limit.total_seconds()
+    assert CELERY["task_soft_time_limit"] == default.soft_time_limit.total_seconds()
+
+
+@pytest.mark.parametrize("worker", WORKERS, ids=lambda service: service.name)
+def test_a_worker_gives_back_what_it_cannot_finish_before_ecs_kills_it(worker: ServicePolicy) -> None:
+    patience = celery_settings(replace(SETTINGS, service=worker.name))["worker_soft_shutdown_timeout"]
+
+    assert 0 < patience == (worker.stop_timeout - SOFT_SHUTDOWN_MARGIN).total_seconds()
+
+
+@pytest.mark.parametrize("service", ["web", "shell"])
+def test_what_is_no_worker_waits_for_nothing(service: str) -> None:
+    assert celery_settings(replace(SETTINGS, service=service))["worker_soft_shutdown_timeout"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(CELERY))
+def test_celery_knows_every_setting_by_that_name(name: str) -> None:
+    known: Any = current_app.conf
+
+    assert name in known

@@ -1,0 +1,30 @@
+"""What the engine's unit tests share: Django made ready before their modules are imported, and tasks that exist for one test."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import django
+import pytest
+from celery import current_app
+
+django.setup()
+
+DefineTask = Callable[..., Any]
+
+
+@pytest.fixture
+def define_task() -> Iterator[DefineTask]:
+    """``define_task("letters.write", time_limit=…)``: a registered task that is gone after the test."""
+    names: list[str] = []
+
+    def define(name: str, body: Callable[..., Any] = lambda: None, **options: Any) -> Any:
+        # Celery knows tasks of one function by the function: each needs its own.
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return body(*args, **kwargs)
+
+        names.append(name)
+        return current_app.task(name=name, typing=False, **options)(run)
+
+    yield define
+    for name in names:
+        current_app.tasks.pop(name, None)
