@@ -18,13 +18,6 @@ import pytest
 from tests.support import environment as test_environment
 from tests.support.environment import REGION
 
-_AWS_PORT = test_environment.free_port()
-_GATEWAY_PORT = test_environment.free_port()
-test_environment.install(
-    test_environment.environment(AWS_ENDPOINT_URL=f"http://127.0.0.1:{_AWS_PORT}", STRIPE_API_BASE=f"http://127.0.0.1:{_GATEWAY_PORT}")
-)
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-
 WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
 
 
@@ -58,7 +51,7 @@ def aws() -> Iterator[str]:
     """The address of the local AWS."""
     from scripts.laptop.loopback import started
 
-    with started("scripts.laptop.aws", "--port", str(_AWS_PORT)) as address:
+    with started("scripts.laptop.aws", "--port", str(test_environment.AWS_PORT)) as address:
         yield address
 
 
@@ -97,7 +90,7 @@ def _gateway_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewa
     from scripts.laptop.loopback import started
 
     journal = tmp_path_factory.mktemp("gateway") / "journal.jsonl"
-    with started("scripts.laptop.gateway", "--port", str(_GATEWAY_PORT), "--journal", str(journal)) as address:
+    with started("scripts.laptop.gateway", "--port", str(test_environment.GATEWAY_PORT), "--journal", str(journal)) as address:
         yield GatewayServer(address)
 
 

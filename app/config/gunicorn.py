@@ -17,3 +17,5 @@ graceful_timeout = 20
 #: Longer than the ALB's 60 s, or it would reuse connections that we have just closed.
 keepalive = 75
 accesslog = None
+#: Its socket lies in the home directory, which is read-only in the image and shared by clones on a laptop.
+control_socket_disable = True

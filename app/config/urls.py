@@ -11,8 +11,19 @@ from app.api.problems import install_problem_handlers
 from app.api.tokens import TokenAuthentication
 from app.config import workload
 
+_API_DESCRIPTION = """
+Every call carries `Authorization: Bearer mr_…`; `python -m app.manage create_api_token <user> <name>` makes a token.
+A POST may carry an `Idempotency-Key`: the same key with the same body gets the first answer again, with another body 422.
+Errors are problem documents (RFC 9457). [Back to the console](/console/)
+"""
+
 api = NinjaAPI(
-    title="Millrace", version="1", auth=TokenAuthentication(), docs_decorator=staff_member_required(login_url="login"), urls_namespace="api"
+    description=_API_DESCRIPTION,
+    title="Millrace",
+    version="1",
+    auth=TokenAuthentication(),
+    docs_decorator=staff_member_required(login_url="login"),
+    urls_namespace="api",
 )
 install_problem_handlers(api)
 for mount_point, router in workload.API_ROUTERS.items():

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from app.console.wording import coarse_duration, counted, listed
 from app.engine.aws.queue_depth import QueueDepth
+from app.engine.health.fleet import is_late, outbox_patience, unattended_queues
 from app.engine.ledger.records import TaskRecord
 from app.engine.outbox.lag import OutboxLag
 from app.engine.workers.registry import WorkerRecord
@@ -81,7 +82,7 @@ def queue_rows(overview: Overview, topology: Topology) -> tuple[QueueRow, ...]:
     depths = {depth.queue: depth for depth in overview.queues.data or ()}
     unattended = set(_unattended(overview, topology))
     return tuple(
-        QueueRow(policy=policy, depth=depth, state=_state(policy, depth, policy.name in unattended), is_late=_is_late(policy, depth))
+        QueueRow(policy=policy, depth=depth, state=_state(policy, depth, policy.name in unattended), is_late=is_late(policy, depth))
         for policy in topology.queues
         if (depth := depths.get(policy.name))
     )
@@ -117,7 +118,7 @@ def _queues_without_worker(overview: Overview, topology: Topology) -> Iterable[P
 
 def _late_queues(overview: Overview, topology: Topology) -> Iterable[Problem]:
     for policy, depth in _known(overview, topology):
-        if depth.oldest and _is_late(policy, depth):
+        if depth.oldest and is_late(policy, depth):
             yield Problem(
                 level=Level.BAD,
                 text=f"The oldest message in {policy.name} has waited {coarse_duration(depth.oldest)}; "
@@ -157,12 +158,6 @@ def _unread_sources(overview: Overview) -> Iterable[Problem]:
         yield Problem(level=Level.UNKNOWN, text=f"The {listed(unread)} could not be read.")
 
 
-def outbox_patience(topology: Topology) -> timedelta:
-    """The lag that wakes a person, as the alarm states it."""
-    alarm = _alarm(topology, OUTBOX_LAG.name)
-    return timedelta(seconds=alarm.threshold) if alarm else timedelta.max
-
-
 def _alarm(topology: Topology, metric: str) -> AlarmPolicy | None:
     return next((alarm for alarm in topology.alarms if alarm.metric == metric), None)
 
@@ -180,17 +175,12 @@ def _unattended(overview: Overview, topology: Topology) -> list[str]:
     """Queues that no living worker receives from; none when the workers could not be read."""
     if overview.workers.data is None:
         return []
-    attended = {name for worker in overview.workers.data for name in worker.queues}
-    return [queue.name for queue in topology.queues if queue.name not in attended]
-
-
-def _is_late(policy: QueuePolicy, depth: QueueDepth) -> bool:
-    return depth.oldest is not None and depth.oldest > policy.alarm_age
+    return unattended_queues(topology, overview.workers.data)
 
 
 def _state(policy: QueuePolicy, depth: QueueDepth, is_unattended: bool) -> QueueState:
     if is_unattended:
         return QueueState.UNATTENDED
-    if _is_late(policy, depth):
+    if is_late(policy, depth):
         return QueueState.LATE
     return QueueState.MOVING if depth.visible or depth.in_flight else QueueState.IDLE

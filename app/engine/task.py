@@ -14,14 +14,14 @@ from app.engine.outbox import capture
 class Task(DjangoTask):
     """Celery's task with our defaults, all of which a task may override in its decorator.
 
-    :class:`~app.engine.errors.TransientError` is retried three times, after up to 4, 8 and 16 seconds (exponential
+    :class:`~app.engine.errors.TransientError` is retried three times, after up to 2, 4 and 8 seconds (exponential
     backoff with full jitter, never more than 300). Nothing else is retried. Time limits are those of the task's queue.
     """
 
     abstract = True
     autoretry_for: ClassVar = (TransientError,)
     max_retries = 3
-    retry_backoff = 4
+    retry_backoff = 2
     retry_backoff_max = 300
     retry_jitter = True
 

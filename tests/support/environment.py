@@ -19,6 +19,11 @@ def free_port() -> int:
         return port
 
 
+#: Where the session's servers will listen, if a test asks for them. Chosen before Django reads its settings.
+AWS_PORT = free_port()
+GATEWAY_PORT = free_port()
+
+
 def environment(**changes: str) -> dict[str, str]:
     """Every variable that the application requires, with these changes."""
     return {
@@ -29,7 +34,7 @@ def environment(**changes: str) -> dict[str, str]:
         "DATABASE_PASSWORD": "",
         "AWS_REGION": REGION,
         "AWS_ACCOUNT_ID": ACCOUNT_ID,
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{AWS_PORT}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -37,7 +42,7 @@ def environment(**changes: str) -> dict[str, str]:
         "EMAIL_URL": f"file://{gettempdir()}/millrace-test-mail",
         "EMAIL_FROM": "shop@example.com",
         "STRIPE_API_KEY": "sk_test_" + "0" * 24,
-        "STRIPE_API_BASE": "http://127.0.0.1:1",
+        "STRIPE_API_BASE": f"http://127.0.0.1:{GATEWAY_PORT}",
         "WEB_PROCESSES": "1",
         "TASK_DEFAULT_RATE_LIMIT": "",
         **changes,

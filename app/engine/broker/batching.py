@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.engine.aws.errors import is_transient
-from app.engine.broker.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -20,24 +19,26 @@ BYTES_PER_BATCH = 1024 * 1024
 class SendBatch:
     """Takes ``send_message`` calls the way boto3's client does, keeps them, and sends them together.
 
-    ``failures`` maps the position of a message (in order of publishing) to the reason why SQS refused that one.
+    Afterwards ``failures`` maps the position of a message (in order of publishing) to the reason why SQS refused that one,
+    and ``unanswered`` to the reason why SQS did not answer for it: it was not sent, or its answer was lost. All others are sent.
     """
 
     def __init__(self) -> None:
         self._requests: list[dict[str, Any]] = []
         self.failures: dict[int, str] = {}
+        self.unanswered: dict[int, str] = {}
 
     def send_message(self, **request: Any) -> None:
         self._requests.append(request)
 
     def send(self, client: "SQSClient") -> None:
-        """Send everything. Raises :class:`BrokerUnavailable` if SQS gave no answer to one of the requests.
-
-        What had been sent by then stays sent, so a caller that sends all of it again doubles those.
-        """
+        """Send everything, or stop at the first request without an answer: SQS is away, and asking on would only take time."""
         for queue_url, positions in self._per_queue().items():
             for chunk in self._chunks(positions):
                 self._send_chunk(client, queue_url, chunk)
+
+    def _note(self, positions: Sequence[int], reason: str) -> None:
+        self.unanswered |= dict.fromkeys(positions, reason)
 
     def _per_queue(self) -> dict[str, list[int]]:
         per_queue: dict[str, list[int]] = defaultdict(list)
@@ -59,6 +60,9 @@ class SendBatch:
             yield chunk
 
     def _send_chunk(self, client: "SQSClient", queue_url: str, positions: list[int]) -> None:
+        if self.unanswered:
+            self._note(positions, next(iter(self.unanswered.values())))
+            return
         entries: list[Any] = [
             {"Id": str(position), **{name: value for name, value in self._requests[position].items() if name != "QueueUrl"}}
             for position in positions
@@ -67,13 +71,13 @@ class SendBatch:
             answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
         except (ClientError, BotoCoreError, OSError) as error:
             if is_transient(error):
-                raise BrokerUnavailable(f"Could not send {len(positions)} messages to {queue_url}: {error}") from error
-            if len(positions) == 1:
+                self._note(positions, f"{queue_url}: {error}")
+            elif len(positions) == 1:
                 self.failures[positions[0]] = str(error)
-                return
-            # One bad message refuses the whole request: find it by sending each alone.
-            for position in positions:
-                self._send_chunk(client, queue_url, [position])
+            else:
+                # One bad message refuses the whole request: find it by sending each alone.
+                for position in positions:
+                    self._send_chunk(client, queue_url, [position])
             return
         for failed in answer.get("Failed", []):
             self.failures[int(failed["Id"])] = f"{failed['Code']}: {failed.get('Message', '')}"

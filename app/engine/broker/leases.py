@@ -47,7 +47,8 @@ class Leases:
 
     def __init__(self, settings: EngineSettings, held: Callable[[], list[Message]], clock: Callable[[], float] = time.monotonic) -> None:
         self._client: Callable[[], SQSClient] = lambda: clients.sqs(settings)
-        self._timeouts = {queue_url(settings, queue.name): queue.visibility_timeout for queue in settings.topology.queues}
+        self._declared = {queue_url(settings, queue.name): queue.visibility_timeout for queue in settings.topology.queues}
+        self._timeouts: dict[str, timedelta] = {}
         self._held = held
         self._clock = clock
         self._held_since: dict[str, float] = {}
@@ -90,17 +91,25 @@ class Leases:
                 self._renew(queue, chunk)
 
     def _run(self) -> None:
-        shortest = min(timeout.total_seconds() for timeout in self._timeouts.values())
-        pause = min(DELETE_RETRY_SECONDS, shortest / RENEWALS_PER_TIMEOUT / 2)
+        pause = 0.0
         while not self._stopped.wait(pause):
             try:
                 self._delete_again()
                 self.renew_due()
             except Exception:
                 logger.exception("leases: unexpected error, going on")
+            shortest = min(self._timeouts.values(), default=timedelta(0)).total_seconds()
+            pause = min(DELETE_RETRY_SECONDS, shortest / RENEWALS_PER_TIMEOUT / 2) or 1.0
 
     def _timeout(self, queue: str) -> timedelta:
-        return self._timeouts.get(queue, min(self._timeouts.values()))
+        """What the deployed queue says, which decides; what the topology says while the queue does not answer."""
+        if queue not in self._timeouts:
+            try:
+                answer = self._client().get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
+            except (ClientError, BotoCoreError, OSError):
+                return self._declared.get(queue, min(self._declared.values()))
+            self._timeouts[queue] = timedelta(seconds=int(answer["Attributes"]["VisibilityTimeout"]))
+        return self._timeouts[queue]
 
     def _renew(self, queue: str, handles: list[str]) -> None:
         timeout = int(self._timeout(queue).total_seconds())

@@ -1,6 +1,6 @@
 """Do the jobs move: workers, queues, outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,9 +8,8 @@ from app.engine.aws.queue_depth import QueueDepth, read_queue_depths
 from app.engine.conf import EngineSettings
 from app.engine.outbox.lag import OutboxLag, read_outbox_lag
 from app.engine.workers.registry import WorkerRecord, live_workers
-
-#: The outbox alarm's threshold.
-LONGEST_OUTBOX_LAG = timedelta(seconds=60)
+from app.topology import QueuePolicy, Topology
+from app.topology.metrics import OUTBOX_LAG
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,16 +30,31 @@ def inspect_fleet(settings: EngineSettings, now: datetime) -> Fleet:
 
 def judge(settings: EngineSettings, queues: Sequence[QueueDepth], workers: Sequence[WorkerRecord], outbox: OutboxLag) -> list[str]:
     """What is wrong, in words; empty if nothing is."""
-    served = {queue for worker in workers for queue in worker.queues}
-    problems = []
+    topology = settings.topology
+    problems = [f"{queue}: no living worker" for queue in unattended_queues(topology, workers)]
     for depth in queues:
-        policy = settings.topology.queue(depth.queue)
-        if depth.queue not in served:
-            problems.append(f"{depth.queue}: no living worker")
+        policy = topology.queue(depth.queue)
         if depth.dead:
             problems.append(f"{depth.queue}: {depth.dead} dead letters")
-        if depth.oldest is not None and depth.oldest > policy.alarm_age:
+        if is_late(policy, depth):
             problems.append(f"{depth.queue}: the oldest message has waited {depth.oldest}, the limit is {policy.alarm_age}")
-    if outbox.oldest is not None and outbox.oldest > LONGEST_OUTBOX_LAG:
+    if outbox.oldest is not None and outbox.oldest > outbox_patience(topology):
         problems.append(f"outbox: {outbox.waiting} messages not sent, the oldest for {outbox.oldest}")
     return problems
+
+
+def unattended_queues(topology: Topology, workers: Iterable[WorkerRecord]) -> list[str]:
+    """The queues that no living worker receives from."""
+    attended = {name for worker in workers for name in worker.queues}
+    return [queue.name for queue in topology.queues if queue.name not in attended]
+
+
+def is_late(policy: QueuePolicy, depth: QueueDepth) -> bool:
+    """Whether the oldest message has waited for longer than the alarm allows."""
+    return depth.oldest is not None and depth.oldest > policy.alarm_age
+
+
+def outbox_patience(topology: Topology) -> timedelta:
+    """The lag that wakes a person, as the alarm states it."""
+    (alarm,) = (alarm for alarm in topology.alarms if alarm.metric == OUTBOX_LAG.name)
+    return timedelta(seconds=alarm.threshold)

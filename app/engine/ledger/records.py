@@ -41,8 +41,9 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
     request object: the two share most names.
     """
     attributes: dict[str, Any] = {"state": {"S": state}}
-    task = getattr(request, "task", None) or getattr(request, "name", None)
-    if request is None or not isinstance(task, str):
+    # In a context ``task`` is the name; in a request object it is the task itself.
+    task = next((named for named in (getattr(request, "task", None), getattr(request, "name", None)) if isinstance(named, str)), None)
+    if task is None:
         return attributes
     delivery = getattr(request, "delivery_info", None) or {}
     day = datetime.fromtimestamp(recorded_at, UTC)

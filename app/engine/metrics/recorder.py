@@ -20,7 +20,11 @@ def connect() -> None:
 
 
 def _dimensions(task: Any) -> dict[str, str]:
-    return {metrics.DEPLOYMENT: engine_settings().name_prefix, "Task": task.name, "Queue": str((task.request.delivery_info or {}).get("routing_key") or "?")}
+    return {
+        metrics.DEPLOYMENT: engine_settings().name_prefix,
+        "Task": task.name,
+        "Queue": str((task.request.delivery_info or {}).get("routing_key") or "?"),
+    }
 
 
 def _record_wait(task: Any, **_: Any) -> None:

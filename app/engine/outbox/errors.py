@@ -1,6 +1,6 @@
 """What publishing raises."""
 
-from app.engine.errors import PermanentError
+from app.engine.errors import PermanentError, TransientError
 
 
 class NotInTransaction(PermanentError):
@@ -9,3 +9,7 @@ class NotInTransaction(PermanentError):
 
 class UnknownTask(PermanentError):
     """No task of that name is registered, so no worker would ever run it."""
+
+
+class SendUnanswered(TransientError):
+    """SQS did not answer for some messages. They stay in the outbox and will be sent again."""

@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from celery import current_app
 from django.db import transaction
@@ -11,6 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from app.engine.outbox.errors import SendUnanswered
 from app.engine.outbox.models import OutboxMessage
 
 logger = logging.getLogger(__name__)
@@ -31,27 +33,30 @@ def relay_once(limit: int = BATCH) -> RelayedBatch:
 
     Rows are locked and passed over by others (SKIP LOCKED), so any number of relays may run. At least once: a crash
     between sending and committing the delete sends again, under the same task id. Raises
-    :class:`~app.engine.errors.TransientError` when SQS is away; the rows stay.
+    :class:`~app.engine.outbox.errors.SendUnanswered` when SQS is away; what it did not answer for stays.
     """
     with transaction.atomic():
-        messages = list(OutboxMessage.objects.select_for_update(skip_locked=True).filter(next_attempt_at__lte=Now()).order_by("id")[:limit])
+        due = OutboxMessage.objects.select_for_update(skip_locked=True).filter(next_attempt_at__lte=Now()).order_by("id")
+        messages = list(due[:limit])
         if not messages:
             return RelayedBatch(0, 0)
-        refused = _send(messages)
-        OutboxMessage.objects.filter(pk__in=[message.pk for position, message in enumerate(messages) if position not in refused]).delete()
-        for position, reason in refused.items():
+        batch = _send(messages)
+        kept = batch.failures.keys() | batch.unanswered.keys()
+        OutboxMessage.objects.filter(pk__in=[message.pk for position, message in enumerate(messages) if position not in kept]).delete()
+        for position, reason in batch.failures.items():
             _postpone(messages[position], reason)
-    logger.debug("outbox sent", extra={"messages": len(messages) - len(refused)})
-    return RelayedBatch(len(messages), len(refused))
+    if batch.unanswered:
+        raise SendUnanswered(f"{len(batch.unanswered)} messages not sent: {next(iter(batch.unanswered.values()))}")
+    logger.debug("outbox sent", extra={"messages": len(messages) - len(batch.failures)})
+    return RelayedBatch(len(messages), len(batch.failures))
 
 
-def _send(messages: list[OutboxMessage]) -> dict[int, str]:
-    """Send in batches; return the reason for each position that SQS refused on its own."""
+def _send(messages: list[OutboxMessage]) -> Any:
+    """Publish on one channel, which sends in batches and keeps account of each position."""
     with current_app.producer_pool.acquire(block=True) as producer, producer.channel.collect() as batch:
         for message in messages:
             producer.publish(message.body, exchange="", routing_key=message.queue, retry=False, **json.loads(message.options))
-    failures: dict[int, str] = batch.failures
-    return failures
+    return batch
 
 
 def _postpone(message: OutboxMessage, reason: str) -> None:

@@ -80,3 +80,17 @@ def test_the_message_of_a_killed_worker_runs_on_another(stack: Any) -> None:
     eventually(lambda: len(_ended(second)), 1, within=20)
 
 
+
+
+def test_a_run_longer_than_the_visibility_timeout_is_one_run(stack: Any, gateway: Any) -> None:
+    stack.shorten_visibility("default", 4)
+    stack.start("web")
+    workers = stack.start("worker-default") + stack.start("worker-default")
+    gateway.fault("confirm", "slow", seconds=9)
+
+    payment = stack.pay()
+    stack.await_state([payment], "captured", within=30)
+
+    started = [line for worker in workers for line in worker.lines() if line.get("message") == "task started"]
+    assert len([line for line in started if line["task"] == "payments.process_payment"]) == 1
+    assert stack.query("SELECT attempts FROM payments_payment WHERE id = %s", payment) == [(1,)]

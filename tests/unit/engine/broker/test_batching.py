@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.engine.broker.batching import BYTES_PER_BATCH, ENTRIES_PER_BATCH, SendBatch
-from app.engine.broker.errors import BrokerUnavailable
 from tests.unit.engine.broker.fake_sqs import FakeSqs, client_error, connection_refused, failed
 
 
@@ -115,15 +114,45 @@ def test_one_bad_message_that_refuses_the_whole_request_is_found_and_its_neighbo
     [connection_refused(), client_error("ServiceUnavailable", 503), client_error("RequestThrottled"), OSError("reset")],
     ids=["refused", "503", "throttled", "reset"],
 )
-def test_no_answer_is_unavailable_and_names_queue_and_cause(error: Exception) -> None:
+def test_what_got_no_answer_is_known_by_its_position_with_queue_and_cause(error: Exception) -> None:
     def answer(_: str, _request: dict[str, Any]) -> dict[str, Any]:
         raise error
 
     batch = batch_of(("q", "m"), ("q", "n"))
 
-    with pytest.raises(BrokerUnavailable, match="Could not send 2 messages to q: ") as raised:
-        batch.send(FakeSqs(answer))  # type: ignore[arg-type]
-    assert raised.value.__cause__ is error
+    batch.send(FakeSqs(answer))  # type: ignore[arg-type]
+
+    assert batch.failures == {}
+    assert batch.unanswered == dict.fromkeys((0, 1), f"q: {error}")
+
+
+def test_after_a_request_without_an_answer_nothing_more_is_asked_and_what_was_sent_is_not_counted() -> None:
+    def answer(_: str, request: dict[str, Any]) -> dict[str, Any]:
+        if request["Entries"][0]["Id"] == "10":
+            raise connection_refused()
+        return {}
+
+    client = FakeSqs(answer)
+    batch = batch_of(*[("a", "m") for _ in range(25)], ("b", "m"))
+
+    batch.send(client)  # type: ignore[arg-type]
+
+    assert len(client.calls) == 2
+    assert sorted(batch.unanswered) == list(range(10, 26))
+    assert set(batch.unanswered.values()) == {f"a: {connection_refused()}"}
+
+
+def test_while_a_bad_message_is_looked_for_one_without_an_answer_ends_the_search_too() -> None:
+    def answer(_: str, request: dict[str, Any]) -> dict[str, Any]:
+        raise client_error("InvalidMessageContents") if len(request["Entries"]) > 1 else connection_refused()
+
+    client = FakeSqs(answer)
+    batch = batch_of(*[("q", "m") for _ in range(5)])
+
+    batch.send(client)  # type: ignore[arg-type]
+
+    assert len(client.calls) == 2
+    assert sorted(batch.unanswered) == [0, 1, 2, 3, 4]
     assert batch.failures == {}
 
 

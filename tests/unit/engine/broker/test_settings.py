@@ -1,19 +1,17 @@
 """Celery's settings follow from the topology, and lose nothing."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from celery import current_app
 
 from app.engine.aws.queue_urls import queue_url
-from app.engine.broker.settings import SOFT_SHUTDOWN_MARGIN, celery_settings
+from app.engine.broker.settings import celery_settings
 from app.engine.conf import engine_settings
-from app.topology import TOPOLOGY, ServicePolicy
+from app.topology import TOPOLOGY
 
 SETTINGS = engine_settings()
 CELERY = celery_settings(SETTINGS)
-WORKERS = [service for service in TOPOLOGY.services if service.consumes]
 
 
 def test_every_queue_is_known_by_the_address_that_the_topology_gives_it() -> None:
@@ -80,24 +78,12 @@ def test_workers_ask_for_the_figures_that_metrics_and_redelivery_need() -> None:
     assert set(asked) == {"ApproximateReceiveCount", "SentTimestamp"}
 
 
-def test_the_longest_run_has_the_limits_of_its_queue_by_default() -> None:
-    default = TOPOLOGY.queues[0]
-
-    assert CELERY["task_default_queue"] == default.name
-    assert CELERY["task_time_limit"] == default.time_limit.total_seconds()
-    assert CELERY["task_soft_time_limit"] == default.soft_time_limit.total_seconds()
+def test_what_names_no_queue_goes_to_the_first() -> None:
+    assert CELERY["task_default_queue"] == TOPOLOGY.queues[0].name
 
 
-@pytest.mark.parametrize("worker", WORKERS, ids=lambda service: service.name)
-def test_a_worker_gives_back_what_it_cannot_finish_before_ecs_kills_it(worker: ServicePolicy) -> None:
-    patience = celery_settings(replace(SETTINGS, service=worker.name))["worker_soft_shutdown_timeout"]
-
-    assert 0 < patience == (worker.stop_timeout - SOFT_SHUTDOWN_MARGIN).total_seconds()
-
-
-@pytest.mark.parametrize("service", ["web", "shell"])
-def test_what_is_no_worker_waits_for_nothing(service: str) -> None:
-    assert celery_settings(replace(SETTINGS, service=service))["worker_soft_shutdown_timeout"] == 0
+def test_celery_s_one_limit_for_all_queues_is_not_set() -> None:
+    assert {"task_time_limit", "task_soft_time_limit"}.isdisjoint(CELERY)
 
 
 @pytest.mark.parametrize("name", sorted(CELERY))

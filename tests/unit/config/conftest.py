@@ -1,0 +1,5 @@
+"""Django made ready before the modules of these tests are imported."""
+
+import django
+
+django.setup()

@@ -1,0 +1,83 @@
+"""Do the jobs move."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.engine.aws.queue_depth import QueueDepth
+from app.engine.conf import engine_settings
+from app.engine.health.fleet import LONGEST_OUTBOX_LAG, judge
+from app.engine.outbox.lag import OutboxLag
+from app.engine.workers.registry import WorkerRecord
+from app.topology import TOPOLOGY
+
+SETTINGS = engine_settings()
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+EMPTY = QueueDepth(queue="emails", visible=0, in_flight=0, delayed=0, dead=0, oldest=None)
+LIMIT = TOPOLOGY.queue("emails").alarm_age
+WORKER = WorkerRecord(
+    hostname="emails@one",
+    service="worker-emails",
+    queues=("emails",),
+    slots=4,
+    running=(),
+    reserved=0,
+    release="v1",
+    started_at=NOON,
+    seen_at=NOON,
+)
+SENT = OutboxLag(waiting=0, oldest=None, failing=0)
+
+
+def test_nothing_is_wrong_with_queues_that_are_served_and_empty() -> None:
+    assert judge(SETTINGS, [EMPTY], [WORKER], SENT) == []
+
+
+def test_a_long_queue_that_moves_is_no_problem() -> None:
+    assert judge(SETTINGS, [replace(EMPTY, visible=10_000, in_flight=400, delayed=3, oldest=LIMIT)], [WORKER], SENT) == []
+
+
+def test_a_queue_without_a_living_worker_is_named() -> None:
+    assert judge(SETTINGS, [EMPTY], [replace(WORKER, queues=("default",))], SENT) == ["emails: no living worker"]
+
+
+def test_one_worker_may_serve_several_queues() -> None:
+    depths = [EMPTY, replace(EMPTY, queue="reports")]
+
+    assert judge(SETTINGS, depths, [replace(WORKER, queues=("emails", "reports"))], SENT) == []
+
+
+def test_dead_letters_are_counted() -> None:
+    assert judge(SETTINGS, [replace(EMPTY, dead=3)], [WORKER], SENT) == ["emails: 3 dead letters"]
+
+
+def test_a_message_that_has_waited_longer_than_its_queue_allows_is_told_with_both_figures() -> None:
+    late = LIMIT + timedelta(seconds=1)
+
+    assert judge(SETTINGS, [replace(EMPTY, visible=1, oldest=late)], [WORKER], SENT) == [
+        f"emails: the oldest message has waited {late}, the limit is {LIMIT}"
+    ]
+
+
+@pytest.mark.parametrize("oldest", [None, timedelta(0), LONGEST_OUTBOX_LAG])
+def test_an_outbox_that_keeps_up_is_no_problem(oldest: timedelta | None) -> None:
+    assert judge(SETTINGS, [EMPTY], [WORKER], replace(SENT, waiting=5, oldest=oldest)) == []
+
+
+def test_an_outbox_that_is_behind_says_by_how_much() -> None:
+    lag = OutboxLag(waiting=7, oldest=timedelta(minutes=2), failing=1)
+
+    assert judge(SETTINGS, [EMPTY], [WORKER], lag) == ["outbox: 7 messages not sent, the oldest for 0:02:00"]
+
+
+def test_every_problem_is_told() -> None:
+    depths = [replace(EMPTY, queue=queue.name, dead=1) for queue in TOPOLOGY.queues]
+
+    assert len(judge(SETTINGS, depths, [], OutboxLag(waiting=1, oldest=timedelta(days=1), failing=0))) == 2 * len(depths) + 1
+
+
+def test_the_page_and_the_alarm_agree_on_the_longest_outbox_lag() -> None:
+    (alarm,) = (alarm for alarm in TOPOLOGY.alarms if alarm.name == "outbox-lag")
+
+    assert alarm.threshold == LONGEST_OUTBOX_LAG.total_seconds()
