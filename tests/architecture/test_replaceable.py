@@ -73,7 +73,12 @@ WEB = ("gunicorn", "--check-config", "--config", "python:app.config.gunicorn", "
 DECLARATION = (misspell_declaration, None, "engine.E001", "Add a route in app/topology/queues.py, or correct the name")
 PUBLICATION = (misspell_publication, None, "publishes 'payments.captrue'", "Correct the name, or declare the task in a tasks.py")
 SCHEDULE = (misspell_schedule, None, "engine.E003", "Did you mean 'api.forget_old_requests'?")
-TIMEOUT = (ask_for_an_impossible_visibility_timeout, None, "QueuePolicy 'cpu_intensive': visibility_timeout", "expected 0:00:15 to 12:00:00")
+TIMEOUT = (
+    ask_for_an_impossible_visibility_timeout,
+    None,
+    "QueuePolicy 'cpu_intensive': visibility_timeout",
+    "expected 0:00:15 to 12:00:00",
+)
 VARIABLE = (leave_as_it_is, "DATABASE_HOST", "DATABASE_HOST: expected a value, got nothing.", "PostgreSQL's host")
 
 STARTS = [

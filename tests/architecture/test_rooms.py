@@ -55,11 +55,14 @@ def allowed_default(tree: ast.AST) -> set[ast.AST]:
 
 def queue_names_in(tree: ast.AST) -> list[tuple[int, str]]:
     allowed = allowed_default(tree)
-    return [
+    return sorted(
         (node.lineno, node.value)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and node.value in QUEUE_NAMES and not (node.value == DJANGO_S_WORD and node in allowed)
-    ]
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value in QUEUE_NAMES
+        and not (node.value == DJANGO_S_WORD and node in allowed)
+    )
 
 
 @pytest.mark.parametrize("path", modules("app/engine", "app/console", "app/api", "infra"), ids=name)
@@ -78,7 +81,9 @@ def test_nothing_but_the_environment_module_reads_the_environment(path: Path) ->
     assert {"os.environ", "os.getenv", "os.putenv", "os.environb"}.isdisjoint(used_names(TREES[path]))
 
 
-@pytest.mark.parametrize("child", sorted({path.stem for path in APP.iterdir() if path.is_dir() or path.suffix == ".py"} - {"__init__", "__pycache__"}))
+@pytest.mark.parametrize(
+    "child", sorted({path.stem for path in APP.iterdir() if path.is_dir() or path.suffix == ".py"} - {"__init__", "__pycache__"})
+)
 def test_no_child_of_app_hides_a_module_of_others(child: str) -> None:
     assert child not in sys.stdlib_module_names
     assert child not in importlib.metadata.packages_distributions()
@@ -92,7 +97,7 @@ def test_a_capability_answers_in_order_what_limit_use_stores_emits(package: Path
     assert docstring.splitlines()[0].endswith((".", "?")), "the first line says what it does"
     assert all(answers), [bool(answer) for answer in answers]
     positions = [answer.start() for answer in answers if answer]
-    assert 0 < positions[0]
+    assert positions[0] > 0
     assert positions == sorted(positions)
 
 
@@ -120,7 +125,7 @@ def test_above_a_store_nobody_sees_aws_s_errors(path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["utils", "helpers", "common", "misc", "base"])
 def test_every_module_is_a_concept_with_a_name(word: str) -> None:
-    assert [name(path) for path in EVERY_MODULE if path.stem == word or path.parent.name == word] == []
+    assert [name(path) for path in EVERY_MODULE if word in {path.stem, path.parent.name}] == []
 
 
 @pytest.mark.parametrize("path", [path for path in EVERY_MODULE if path.name == "apps.py"], ids=name)

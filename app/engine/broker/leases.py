@@ -78,17 +78,18 @@ class Leases:
         for forgotten in set(self._held_since) - handles:
             self._held_since.pop(forgotten, None)
             self._renewed_at.pop(forgotten, None)
+        timeouts = {queue: self._timeout(queue) for queue in {queue for queue, _ in held}}
         due: dict[str, list[str]] = defaultdict(list)
         for queue, handle in held:
             since = self._held_since.setdefault(handle, now)
-            timeout = self._timeout(queue)
+            timeout = timeouts[queue]
             if now - since > (LONGEST_VISIBILITY - 2 * timeout).total_seconds():
                 continue
             if now - self._renewed_at.setdefault(handle, now) >= timeout.total_seconds() / RENEWALS_PER_TIMEOUT:
                 due[queue].append(handle)
         for queue, due_handles in due.items():
             for chunk in _chunks(due_handles):
-                self._renew(queue, chunk)
+                self._renew(queue, chunk, timeouts[queue])
 
     def _run(self) -> None:
         pause = 0.0
@@ -111,10 +112,10 @@ class Leases:
             self._timeouts[queue] = timedelta(seconds=int(answer["Attributes"]["VisibilityTimeout"]))
         return self._timeouts[queue]
 
-    def _renew(self, queue: str, handles: list[str]) -> None:
-        timeout = int(self._timeout(queue).total_seconds())
+    def _renew(self, queue: str, handles: list[str], timeout: timedelta) -> None:
+        seconds = int(timeout.total_seconds())
         entries: list[Any] = [
-            {"Id": str(position), "ReceiptHandle": handle, "VisibilityTimeout": timeout} for position, handle in enumerate(handles)
+            {"Id": str(position), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for position, handle in enumerate(handles)
         ]
         try:
             answer = self._client().change_message_visibility_batch(QueueUrl=queue, Entries=entries)

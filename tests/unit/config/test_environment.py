@@ -1,7 +1,7 @@
 """The environment is right, or the process ends with everything that is wrong with it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -149,9 +149,9 @@ def test_a_secret_that_is_wrong_is_not_shown(name: str, value: str, expected: st
 
 
 def test_no_secret_shows_in_the_representation() -> None:
-    shown = "".join(f(read(DATABASE_PASSWORD="hunter2")) for f in (repr, str))  # noqa: S106
+    shown = "".join(f(read(DATABASE_PASSWORD="hunter2")) for f in (repr, str))
 
-    values = environment(DATABASE_PASSWORD="hunter2")  # noqa: S106
+    values = environment(DATABASE_PASSWORD="hunter2")
     assert SECRETS
     for name in SECRETS:
         assert values[name] not in shown
@@ -233,9 +233,9 @@ def test_mail_goes_to_a_directory() -> None:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def test_a_file_that_lies_about_is_not_read(elsewhere: Path) -> None:

@@ -37,7 +37,7 @@ def settings_with(**changes: str) -> Any:
 
 @pytest.fixture(scope="module")
 def by_https() -> Any:
-    return settings_with(PUBLIC_URL="https://shop.example.com", DATABASE_PASSWORD="hunter2", SERVICE="worker-default")  # noqa: S106
+    return settings_with(PUBLIC_URL="https://shop.example.com", DATABASE_PASSWORD="hunter2", SERVICE="worker-default")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_a_missing_variable_ends_the_process_with_a_list_and_without_a_traceback
 
 
 @pytest.mark.parametrize(
-    "setting", ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+    "setting",
+    ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS"],
 )
 def test_https_makes_cookies_secure_and_nothing_else_does(setting: str, by_https: Any, by_http: Any) -> None:
     assert by_https[setting]
@@ -87,5 +88,5 @@ def test_the_limits_of_the_environment_reach_celery() -> None:
 def test_the_database_is_told_who_is_asking(by_https: Any) -> None:
     database = by_https["DATABASES"]["default"]
 
-    assert database["PASSWORD"] == "hunter2"  # noqa: S105
+    assert database["PASSWORD"] == "hunter2"
     assert "worker-default" in database["OPTIONS"]["application_name"]

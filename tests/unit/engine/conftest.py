@@ -1,13 +1,10 @@
-"""What the engine's unit tests share: Django made ready before their modules are imported, and tasks that exist for one test."""
+"""What the engine's unit tests share: tasks that exist for one test."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import django
 import pytest
 from celery import current_app
-
-django.setup()
 
 DefineTask = Callable[..., Any]
 

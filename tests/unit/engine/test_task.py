@@ -61,6 +61,10 @@ def test_what_can_never_succeed_is_not_tried_again(define_task: DefineTask, erro
     assert runs == [1]
 
 
-def test_a_retry_is_drawn_between_nothing_and_the_doubled_pause() -> None:
+def test_the_pauses_are_those_that_its_docstring_promises() -> None:
+    first = Task.retry_backoff
+    pauses = [first * 2**retries for retries in range(Task.max_retries)]
+
     assert Task.retry_jitter is True
-    assert (Task.max_retries, Task.retry_backoff, Task.retry_backoff_max) == (3, 4, 300)
+    assert "up to {}, {} and {} seconds".format(*pauses) in str(Task.__doc__)
+    assert f"never more than {Task.retry_backoff_max}" in str(Task.__doc__)

@@ -75,8 +75,9 @@ def test_a_bug_is_not_transient(error: Exception) -> None:
 def test_a_transient_error_becomes_unavailable_and_says_what_was_being_done() -> None:
     cause = client_error("ThrottlingException")
 
-    with pytest.raises(AwsUnavailable, match=r"^Could not read the list of workers: .*ThrottlingException") as raised, translated(
-        "read the list of workers"
+    with (
+        pytest.raises(AwsUnavailable, match=r"^Could not read the list of workers: .*ThrottlingException") as raised,
+        translated("read the list of workers"),
     ):
         raise cause
 

@@ -31,6 +31,10 @@ class FakeSqs:
     def __init__(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _operation, _request: {}) -> None:
         self.answer = answer
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.visibility_timeouts = {
+            queue_url(engine_settings(), queue.name): int(queue.visibility_timeout.total_seconds())
+            for queue in engine_settings().topology.queues
+        }
 
     def of(self, operation: str) -> list[dict[str, Any]]:
         return [request for name, request in self.calls if name == operation]
@@ -55,4 +59,5 @@ class FakeSqs:
         return self._call("delete_message_batch", request)
 
     def get_queue_attributes(self, **request: Any) -> dict[str, Any]:
-        return self._call("get_queue_attributes", request)
+        attributes = {"VisibilityTimeout": str(self.visibility_timeouts[request["QueueUrl"]])}
+        return {"Attributes": attributes} | self._call("get_queue_attributes", request)

@@ -134,7 +134,10 @@ def test_one_unreadable_message_does_not_take_its_neighbours_with_it(channel: Ch
         seen.append(payload["properties"]["delivery_tag"])
 
     channel.connection._callbacks["default"] = deliver
-    messages = [{"MessageId": str(number), "ReceiptHandle": f"r{number}", "Body": body} for number, body in enumerate(["{}", '{"properties": 5}', '{"properties": {"delivery_info": []}}', "{}"])]
+    messages = [
+        {"MessageId": str(number), "ReceiptHandle": f"r{number}", "Body": body}
+        for number, body in enumerate(["{}", '{"properties": 5}', '{"properties": {"delivery_info": []}}', "{}"])
+    ]
 
     with caplog.at_level(logging.ERROR):
         taken = channel._on_messages_ready(address(), "default", {"Messages": messages})
@@ -189,9 +192,13 @@ def test_within_collect_messages_wait_for_its_end_and_travel_together(channel: C
 
 
 def test_after_an_error_within_collect_nothing_is_sent(channel: Channel, sqs: FakeSqs) -> None:
-    with pytest.raises(ValueError, match="halfway"), channel.collect():
-        channel._put("default", {"body": "", "properties": {"delivery_tag": "1"}})
-        raise ValueError("halfway")
+    def publish_and_fail() -> None:
+        with channel.collect():
+            channel._put("default", {"body": "", "properties": {"delivery_tag": "1"}})
+            raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        publish_and_fail()
 
     assert sqs.calls == []
     assert channel.sqs() is sqs

@@ -30,9 +30,7 @@ class Worker:
         self.leases._delete_again()
         self.leases.renew_due()
         return [
-            entry["ReceiptHandle"]
-            for request in self.sqs.of("change_message_visibility_batch")[before:]
-            for entry in request["Entries"]
+            entry["ReceiptHandle"] for request in self.sqs.of("change_message_visibility_batch")[before:] for entry in request["Entries"]
         ]
 
     def deleted(self) -> list[str]:
@@ -72,8 +70,35 @@ def test_a_renewal_asks_for_the_timeout_of_the_message_s_own_queue(worker: Worke
 
     assert worker.turn(TIMEOUT / 3) == ["quick"]
     assert sorted(worker.turn(SLOW_TIMEOUT / 3 - TIMEOUT / 3)) == ["quick", "slow"]
-    asked = {request["QueueUrl"]: request["Entries"][0]["VisibilityTimeout"] for request in worker.sqs.of("change_message_visibility_batch")}
+    asked = {
+        request["QueueUrl"]: request["Entries"][0]["VisibilityTimeout"] for request in worker.sqs.of("change_message_visibility_batch")
+    }
     assert asked == {address("default"): TIMEOUT, address("reports"): SLOW_TIMEOUT}
+
+
+def test_what_the_deployed_queue_says_decides_and_is_asked_once(worker: Worker) -> None:
+    worker.sqs.visibility_timeouts[address()] = 2 * TIMEOUT
+    worker.held = [(address(), "r"), (address(), "s")]
+    worker.turn()
+
+    assert worker.turn(TIMEOUT / 3) == []
+    assert worker.turn(TIMEOUT / 3) == ["r", "s"]
+    assert worker.sqs.of("get_queue_attributes") == [{"QueueUrl": address(), "AttributeNames": ["VisibilityTimeout"]}]
+    assert worker.sqs.of("change_message_visibility_batch")[0]["Entries"][0]["VisibilityTimeout"] == 2 * TIMEOUT
+
+
+def test_while_the_queue_does_not_say_its_timeout_the_declared_one_counts_and_each_turn_asks_once(worker: Worker) -> None:
+    def answer(operation: str, _request: dict[str, Any]) -> dict[str, Any]:
+        if operation == "get_queue_attributes":
+            raise client_error("AccessDenied", 403)
+        return {}
+
+    worker.sqs.answer = answer
+    worker.held = [(address(), f"r{number}") for number in range(5)]
+    worker.turn()
+
+    assert len(worker.turn(TIMEOUT / 3)) == 5
+    assert len(worker.sqs.of("get_queue_attributes")) == 2
 
 
 def test_renewals_travel_in_tens(worker: Worker) -> None:
@@ -81,7 +106,11 @@ def test_renewals_travel_in_tens(worker: Worker) -> None:
     worker.turn()
 
     assert len(worker.turn(TIMEOUT / 3)) == 23
-    assert [len(request["Entries"]) for request in worker.sqs.of("change_message_visibility_batch")] == [ENTRIES_PER_BATCH, ENTRIES_PER_BATCH, 3]
+    assert [len(request["Entries"]) for request in worker.sqs.of("change_message_visibility_batch")] == [
+        ENTRIES_PER_BATCH,
+        ENTRIES_PER_BATCH,
+        3,
+    ]
 
 
 def test_a_settled_message_is_renewed_no_more(worker: Worker) -> None:
@@ -102,7 +131,9 @@ def test_a_lease_ends_before_the_twelve_hours_that_sqs_allows(worker: Worker) ->
     assert worker.turn(HOUR) == []
 
 
-@pytest.mark.parametrize("error", [connection_refused(), client_error("ServiceUnavailable", 503), client_error("AccessDenied", 403), OSError("reset")])
+@pytest.mark.parametrize(
+    "error", [connection_refused(), client_error("ServiceUnavailable", 503), client_error("AccessDenied", 403), OSError("reset")]
+)
 def test_a_renewal_that_fails_is_tried_again_at_the_next_turn(worker: Worker, error: Exception) -> None:
     worker.held = [(address(), "r")]
     worker.turn()

@@ -145,7 +145,7 @@ def found(seam: Seam) -> Any:
 
 
 def parameters(function: Any) -> str:
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return ", ".join(stars.get(one.kind, "") + one.name for one in inspect.signature(function).parameters.values())
 
 
@@ -167,7 +167,9 @@ def test_the_module_still_uses_the_seam(seam: Seam) -> None:
 def test_a_missing_or_moved_name_says_whom_to_read() -> None:
     gone = Seam(f"{CHANNEL}._loop2", "self", "broker/channel.py")
 
-    with pytest.raises(pytest.fail.Exception, match=r"Channel\._loop2 is gone\. .* seam of app/engine/broker/channel\.py: read that module"):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"Channel\._loop2 is gone\. .* seam of app/engine/broker/channel\.py: read that module"
+    ):
         found(gone)
 
 
@@ -207,7 +209,9 @@ def test_the_delivery_tag_of_a_message_is_its_receipt_handle() -> None:
 def test_a_message_without_a_consumer_is_released_by_kombu_from_its_whole_batch() -> None:
     source = inspect.getsource(import_module("kombu.transport.SQS").Channel._on_messages_ready)
 
-    assert "self.connection._callbacks.get(qname)" in source, "app/engine/broker/channel.py hands whole batches over when there is no callback"
+    assert "self.connection._callbacks.get(qname)" in source, (
+        "app/engine/broker/channel.py hands whole batches over when there is no callback"
+    )
 
 
 def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() -> None:
@@ -220,7 +224,9 @@ def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() ->
 
 
 def test_arguments_are_not_shown_where_we_set_their_representation() -> None:
-    assert {"argsrepr", "kwargsrepr"} <= set(inspect.signature(current_app.amqp.as_task_v2).parameters), "app/engine/application.py sets them"
+    assert {"argsrepr", "kwargsrepr"} <= set(inspect.signature(current_app.amqp.as_task_v2).parameters), (
+        "app/engine/application.py sets them"
+    )
 
 
 def test_the_poller_s_http_client_is_where_we_take_it_from() -> None:

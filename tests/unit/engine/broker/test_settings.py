@@ -21,7 +21,9 @@ def test_every_queue_is_known_by_the_address_that_the_topology_gives_it() -> Non
     assert {queue.name for queue in CELERY["task_queues"]} == {queue.name for queue in TOPOLOGY.queues}
 
 
-@pytest.mark.parametrize("task", ["payments.capture", "payments.send_confirmation", "mailings.send", "images.resize", "engine.debug_task", "celery.chord"])
+@pytest.mark.parametrize(
+    "task", ["payments.capture", "payments.send_confirmation", "mailings.send", "images.resize", "engine.debug_task", "celery.chord"]
+)
 def test_a_task_travels_where_the_topology_says(task: str) -> None:
     (route,) = CELERY["task_routes"]
     queue = TOPOLOGY.queue_for(task)

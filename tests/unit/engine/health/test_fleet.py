@@ -7,7 +7,7 @@ import pytest
 
 from app.engine.aws.queue_depth import QueueDepth
 from app.engine.conf import engine_settings
-from app.engine.health.fleet import LONGEST_OUTBOX_LAG, judge
+from app.engine.health.fleet import judge, outbox_patience
 from app.engine.outbox.lag import OutboxLag
 from app.engine.workers.registry import WorkerRecord
 from app.topology import TOPOLOGY
@@ -16,10 +16,11 @@ SETTINGS = engine_settings()
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 EMPTY = QueueDepth(queue="emails", visible=0, in_flight=0, delayed=0, dead=0, oldest=None)
 LIMIT = TOPOLOGY.queue("emails").alarm_age
+QUEUES = tuple(queue.name for queue in TOPOLOGY.queues)
 WORKER = WorkerRecord(
-    hostname="emails@one",
+    hostname="everything@one",
     service="worker-emails",
-    queues=("emails",),
+    queues=QUEUES,
     slots=4,
     running=(),
     reserved=0,
@@ -39,13 +40,16 @@ def test_a_long_queue_that_moves_is_no_problem() -> None:
 
 
 def test_a_queue_without_a_living_worker_is_named() -> None:
-    assert judge(SETTINGS, [EMPTY], [replace(WORKER, queues=("default",))], SENT) == ["emails: no living worker"]
+    others = tuple(name for name in QUEUES if name != "emails")
+
+    assert judge(SETTINGS, [EMPTY], [replace(WORKER, queues=others)], SENT) == ["emails: no living worker"]
 
 
-def test_one_worker_may_serve_several_queues() -> None:
-    depths = [EMPTY, replace(EMPTY, queue="reports")]
+def test_it_takes_one_worker_for_each_queue() -> None:
+    workers = [replace(WORKER, hostname=f"{name}@one", queues=(name,)) for name in QUEUES]
 
-    assert judge(SETTINGS, depths, [replace(WORKER, queues=("emails", "reports"))], SENT) == []
+    assert judge(SETTINGS, [EMPTY], workers, SENT) == []
+    assert judge(SETTINGS, [EMPTY], workers[1:], SENT) == [f"{QUEUES[0]}: no living worker"]
 
 
 def test_dead_letters_are_counted() -> None:
@@ -60,7 +64,7 @@ def test_a_message_that_has_waited_longer_than_its_queue_allows_is_told_with_bot
     ]
 
 
-@pytest.mark.parametrize("oldest", [None, timedelta(0), LONGEST_OUTBOX_LAG])
+@pytest.mark.parametrize("oldest", [None, timedelta(0), outbox_patience(TOPOLOGY)])
 def test_an_outbox_that_keeps_up_is_no_problem(oldest: timedelta | None) -> None:
     assert judge(SETTINGS, [EMPTY], [WORKER], replace(SENT, waiting=5, oldest=oldest)) == []
 
@@ -80,4 +84,4 @@ def test_every_problem_is_told() -> None:
 def test_the_page_and_the_alarm_agree_on_the_longest_outbox_lag() -> None:
     (alarm,) = (alarm for alarm in TOPOLOGY.alarms if alarm.name == "outbox-lag")
 
-    assert alarm.threshold == LONGEST_OUTBOX_LAG.total_seconds()
+    assert outbox_patience(TOPOLOGY).total_seconds() == alarm.threshold

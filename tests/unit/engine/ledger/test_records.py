@@ -33,7 +33,15 @@ def context(**fields: Any) -> Context:
 
 def main_process_request(retries: int = 0) -> Request:
     """The request as the worker's main process sees it, which reports a child that was killed."""
-    headers = {"id": "7c1f", "task": "engine.debug_task", "retries": retries, "lang": "py", "root_id": "7c1f", "argsrepr": "", "kwargsrepr": ""}
+    headers = {
+        "id": "7c1f",
+        "task": "engine.debug_task",
+        "retries": retries,
+        "lang": "py",
+        "root_id": "7c1f",
+        "argsrepr": "",
+        "kwargsrepr": "",
+    }
     message = Message(
         body=json.dumps([[], {}, {}]),
         headers=headers,
@@ -43,7 +51,13 @@ def main_process_request(retries: int = 0) -> Request:
         properties={},
     )
     return Request(
-        message, app=current_app, hostname="default@worker-1", headers=headers, decoded=False, body=message.body, task=current_app.tasks["engine.debug_task"]
+        message,
+        app=current_app,
+        hostname="default@worker-1",
+        headers=headers,
+        decoded=False,
+        body=message.body,
+        task=current_app.tasks["engine.debug_task"],
     )
 
 
@@ -117,7 +131,9 @@ def test_without_a_run_there_is_nothing_to_find_but_the_state(request_: Any) -> 
 
 
 def test_a_task_stays_in_one_shard_and_tasks_spread_over_all() -> None:
-    shards = {describe_run(states.STARTED, None, context(id=f"id-{n}"), NOON.timestamp())[INDEX.partition_key.name]["S"] for n in range(200)}
+    shards = {
+        describe_run(states.STARTED, None, context(id=f"id-{n}"), NOON.timestamp())[INDEX.partition_key.name]["S"] for n in range(200)
+    }
     twice = {describe_run(state, None, context(), NOON.timestamp())[INDEX.partition_key.name]["S"] for state in ("STARTED", "SUCCESS")}
 
     assert shards == set(day_shards(NOON)) == {f"2026-01-02#{shard}" for shard in range(SHARDS_PER_DAY)}

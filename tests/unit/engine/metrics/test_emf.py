@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.engine.metrics.emf import emit, emit_all
-from app.topology import METRICS, MetricPolicy, metrics
+from app.topology import TOPOLOGY, MetricPolicy, metrics
 
 UNITS = {"Seconds", "Milliseconds", "Count"}
 
@@ -47,7 +47,7 @@ def written(write: Any, *arguments: Any) -> Any:
     return json.loads(line)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", TOPOLOGY.metrics, ids=lambda metric: metric.name)
 def test_every_declared_metric_is_written_as_cloudwatch_reads_it(metric: MetricPolicy) -> None:
     document = written(emit, metric, 12.5, values(metric))
 

@@ -42,7 +42,12 @@ def test_clocks_that_differ_make_no_negative_wait() -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [received(None), SimpleNamespace(properties=None, eta=None), SimpleNamespace(eta=None), SimpleNamespace(properties={"delivery_info": None}, eta=None)],
+    [
+        received(None),
+        SimpleNamespace(properties=None, eta=None),
+        SimpleNamespace(eta=None),
+        SimpleNamespace(properties={"delivery_info": None}, eta=None),
+    ],
 )
 def test_a_run_that_did_not_come_from_sqs_waited_for_nothing(request_: Any) -> None:
     assert queue_wait_ms(request_, NOW) is None
