@@ -94,7 +94,7 @@ class Environment(BaseSettings):
     aws_endpoint_url: OptionalHttpAddress = _declared("AWS_ENDPOINT_URL")
     public_url: HttpAddress = _declared("PUBLIC_URL")
     allowed_hosts: str = _declared("ALLOWED_HOSTS")
-    web_bind: Annotated[str, _matching(r".+:\d{1,5}|unix:.+", "host:port or unix:path")] = _declared("WEB_BIND")
+    web_bind: Annotated[str, _matching(r".+:\d{1,5}", "host:port")] = _declared("WEB_BIND")
     web_threads: Positive = _declared("WEB_THREADS")
     web_processes: Positive = _declared("WEB_PROCESSES")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _declared("LOG_LEVEL")

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from celery.result import AsyncResult
 
-from app.engine.outbox import capture
+from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
 
 
@@ -25,7 +25,7 @@ class Application(Celery):
         # Representations of arguments would stand readable in every message; nothing of ours reads them.
         options.setdefault("argsrepr", "…")
         options.setdefault("kwargsrepr", "…")
-        if capture.is_open():
-            options |= {"producer": capture.OutboxProducer(self), "connection": None}
+        if producer.is_open():
+            options |= {"producer": producer.OutboxProducer(self), "connection": None}
         result: AsyncResult = super().send_task(name, *args, **options)
         return result

@@ -5,10 +5,14 @@ from typing import Any, ClassVar
 
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
+from celery.result import AsyncResult
 
 from app.engine.conf import engine_settings
 from app.engine.errors import TransientError
-from app.engine.outbox import capture
+from app.engine.outbox import producer
+
+#: Of a time limit that a task sets for itself, if it sets no soft one: the rest is for saving its work.
+SOFT_SHARE = 0.9
 
 
 class Task(DjangoTask):
@@ -29,22 +33,32 @@ class Task(DjangoTask):
     def on_bound(cls, _app: Celery) -> None:
         # Here and not in Celery's settings, which know one limit for all queues.
         queue = engine_settings().topology.queue_for(cls.name or "")
-        if queue is not None:
-            if cls.time_limit is None:
-                cls.time_limit = queue.time_limit.total_seconds()
-            if cls.soft_time_limit is None:
-                cls.soft_time_limit = min(queue.soft_time_limit.total_seconds(), cls.time_limit)
+        if queue is None:
+            return
+        if cls.soft_time_limit is None:
+            own = cls.time_limit * SOFT_SHARE if cls.time_limit is not None else queue.time_limit.total_seconds()
+            cls.soft_time_limit = min(queue.soft_time_limit.total_seconds(), own)
+        if cls.time_limit is None:
+            cls.time_limit = queue.time_limit.total_seconds()
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         # Read by the ledger, the metrics and the log line of this run.
         self.request.run_started = time.monotonic()
         super().before_start(task_id, args, kwargs)
 
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """The same as ``delay``, which waits for the commit by itself, in the outbox, where a crash cannot lose it."""
+        return self.delay(*args, **kwargs)
+
+    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """The same as ``apply_async``."""
+        return self.apply_async(*args, **kwargs)
+
     def retry(self, *args: Any, **options: Any) -> Any:
         # Raised through the caller's transaction, which rolls back: the message must not be part of it.
-        with capture.bypassed():
+        with producer.bypassed():
             return super().retry(*args, **options)
 
     def replace(self, *args: Any, **options: Any) -> Any:
-        with capture.bypassed():
+        with producer.bypassed():
             return super().replace(*args, **options)

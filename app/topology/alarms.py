@@ -12,7 +12,7 @@ from app.topology.services import OUTBOX_RELAY
 def _oldest_message(queue: QueuePolicy) -> AlarmPolicy:
     return AlarmPolicy(
         name=f"{queue.name}-oldest-message",
-        purpose=f"A job has been waiting in {queue.name} for {queue.alarm_age}.",
+        purpose=f"A job has been waiting in {queue.name} for {queue.alarm_age // timedelta(minutes=1)} minutes.",
         namespace=metrics.SQS_NAMESPACE,
         metric=metrics.SQS_OLDEST_MESSAGE_AGE,
         dimensions={"QueueName": f"{{prefix}}-{queue.name}"},
@@ -26,7 +26,7 @@ def _oldest_message(queue: QueuePolicy) -> AlarmPolicy:
 def _dead_letters(queue: QueuePolicy) -> AlarmPolicy:
     return AlarmPolicy(
         name=f"{queue.name}-dead-letters",
-        purpose=f"A job of {queue.name} could not be done.",
+        purpose=f"Messages of {queue.name} were delivered {queue.max_receive_count} times without success.",
         namespace=metrics.SQS_NAMESPACE,
         # Visible, not sent: NumberOfMessagesSent does not count what the redrive policy moves.
         metric=metrics.SQS_VISIBLE_MESSAGES,

@@ -7,7 +7,7 @@ process, so that nothing wrong is ever deployed or started.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -53,6 +53,12 @@ def _check_logical_name(owner: object, name: str) -> None:
         )
 
 
+def _check_sequence(owner: object, name: str, field_name: str, value: object) -> None:
+    """A forgotten comma makes a string of a tuple, and a string is a sequence of letters."""
+    if isinstance(value, str):
+        raise _refuse(owner, name, field_name, f"expected a tuple, got the string {value!r}; is there a comma missing: ({value!r},)?")
+
+
 def _check_range(owner: object, name: str, field_name: str, value: timedelta, low: timedelta, high: timedelta) -> None:
     if not low <= value <= high:
         raise _refuse(owner, name, field_name, f"expected {low} to {high}, got {value}")
@@ -86,6 +92,7 @@ class QueuePolicy:
         _check_logical_name(self, self.name)
         if self.name.endswith(DEAD_LETTERS_SUFFIX):
             raise _refuse(self, self.name, "name", f"may not end in {DEAD_LETTERS_SUFFIX!r}: every queue gets such a twin")
+        _check_sequence(self, self.name, "routes", self.routes)
         if not self.routes or not all(self.routes):
             raise _refuse(self, self.name, "routes", "expected at least one pattern such as 'payments.*'; without one no task travels here")
         _check_range(self, self.name, "visibility_timeout", self.visibility_timeout, SHORTEST_VISIBILITY, LONGEST_VISIBILITY)
@@ -231,13 +238,13 @@ class ServicePolicy:
     """At most one copy is wanted (beat)."""
     stop_timeout: timedelta = timedelta(seconds=30)
     """From SIGTERM to SIGKILL."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables with the same value everywhere."""
 
     def __post_init__(self) -> None:
         _check_logical_name(self, self.name)
         if not self.command:
             raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
+        _check_sequence(self, self.name, "command", self.command)
+        _check_sequence(self, self.name, "consumes", self.consumes)
         _check_unique(self, self.name, "consumes", self.consumes)
         _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
 
@@ -332,11 +339,6 @@ class Topology:
                     raise _refuse(
                         service, service.name, "consumes", f"there is no queue {name!r}; the queues are {', '.join(sorted(known))}"
                     )
-            unknown = set(service.variables) - {variable.name for variable in self.variables}
-            if unknown:
-                raise _refuse(
-                    service, service.name, "variables", f"not declared in app/topology/variables.py: {', '.join(sorted(unknown))}"
-                )
         for queue in self.queues:
             if queue.name not in consumed:
                 raise _refuse(

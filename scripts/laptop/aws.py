@@ -112,9 +112,7 @@ def _require_private_names() -> None:
         _require(hasattr(sqs, name), f"moto.sqs.models.{name}")
     for name in _COUNTERS:
         _require(name in sqs.Queue.BASE_ATTRIBUTES, f"Queue.BASE_ATTRIBUTES[{name!r}]")
-    _require(
-        hasattr(CloudWatchBackend("us-east-1", DEFAULT_ACCOUNT_ID), "metric_data"), "CloudWatchBackend.metric_data"
-    )
+    _require(hasattr(CloudWatchBackend("us-east-1", DEFAULT_ACCOUNT_ID), "metric_data"), "CloudWatchBackend.metric_data")
 
 
 def _require(there: bool, name: str) -> None:
@@ -198,7 +196,7 @@ def _delete(queue: sqs.Queue, receipt_handle: str) -> None:
                 queue._pending_messages.discard(message)
                 queue.deleted_messages.update(handle for handle in message.all_receipt_handles if handle)
                 return
-    raise ReceiptHandleIsInvalid()
+    raise ReceiptHandleIsInvalid
 
 
 def _receive_message(
@@ -241,9 +239,7 @@ def _pick(queue: sqs.Queue, count: int, visibility_timeout: int) -> tuple[list[s
     # |                                 ▲────── visible_at ──────┘ |
     now = _now_millis()
     oldest_kept = now - 1000 * int(vars(queue)["message_retention_period"])
-    most_receives = (
-        queue.redrive_policy["maxReceiveCount"] if queue.dead_letter_queue and queue.redrive_policy else None
-    )
+    most_receives = queue.redrive_policy["maxReceiveCount"] if queue.dead_letter_queue and queue.redrive_policy else None
     busy_groups = {m.group_id for m in queue._pending_messages if m.visible_at >= now} if queue.fifo_queue else set()
     picked: list[sqs.Message] = []
     dead: list[sqs.Message] = []
@@ -268,9 +264,9 @@ def _pick(queue: sqs.Queue, count: int, visibility_timeout: int) -> tuple[list[s
     for message in dead + expired:
         queue._messages.remove(message)
         queue._pending_messages.discard(message)
-    for message in dead:
-        assert queue.dead_letter_queue is not None
-        queue.dead_letter_queue.add_message(message)
+    if queue.dead_letter_queue is not None:
+        for message in dead:
+            queue.dead_letter_queue.add_message(message)
     # one millisecond more, as a message is visible only after its time, not at it
     return picked, max(0.0, next_visible - now + 1) / 1000
 

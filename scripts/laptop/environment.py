@@ -141,4 +141,4 @@ def _check_declared(values: Mapping[str, str]) -> None:
 
 
 def service_environment(application: Mapping[str, str], service: ServicePolicy) -> dict[str, str]:
-    return {**application, **service.variables, "SERVICE": service.name}
+    return {**application, "SERVICE": service.name}

@@ -59,6 +59,7 @@ DECLINING_CARDS = {
     ),
     "pm_card_chargeDeclinedExpiredCard": ("expired_card", "expired_card", "Your card has expired."),
 }
+MOST_LISTED = 100
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -169,9 +170,7 @@ _NO_ANSWER = Answer(status=0, body={})
 class Refused(Exception):
     """Raised to answer with Stripe's error format. ``is_stored`` says whether the idempotency key remembers it."""
 
-    def __init__(
-        self, status: int, message: str, *, kind: str = "invalid_request_error", is_stored: bool = False, **more: Any
-    ) -> None:
+    def __init__(self, status: int, message: str, *, kind: str = "invalid_request_error", is_stored: bool = False, **more: Any) -> None:
         super().__init__(message)
         self.answer = Answer(status=status, body={"error": {"type": kind, "message": message, **more}})
         self.is_stored = is_stored
@@ -381,9 +380,7 @@ class Gateway:
         amount = _positive(request, "amount")
         currency = request.parameters.get("currency", "").lower()
         if not re.fullmatch(r"[a-z]{3}", currency):
-            raise Refused(
-                400, "Missing or invalid required param: currency.", code="parameter_missing", param="currency"
-            )
+            raise Refused(400, "Missing or invalid required param: currency.", code="parameter_missing", param="currency")
         card = _known_card(request)
         intent: Json = {
             "id": f"pi_{secrets.token_hex(12)}",
@@ -464,8 +461,8 @@ class Gateway:
 
     def _list(self, request: Request) -> Json:
         limit = _positive(request, "limit") if "limit" in request.parameters else 10
-        if limit > 100:
-            raise Refused(400, "limit must be at most 100.", code="parameter_invalid_integer", param="limit")
+        if limit > MOST_LISTED:
+            raise Refused(400, f"limit must be at most {MOST_LISTED}.", code="parameter_invalid_integer", param="limit")
         newest_first = [found for found in reversed(self._objects.values()) if found["object"] == "payment_intent"]
         if after := request.parameters.get("starting_after"):
             self._find(after, "payment_intent", status=400)
@@ -475,11 +472,7 @@ class Gateway:
 
     def _refund(self, request: Request, effects: Effects) -> Json:
         intent = self._refunded_intent(request)
-        refunds = [
-            found
-            for found in self._objects.values()
-            if found["object"] == "refund" and found["payment_intent"] == intent["id"]
-        ]
+        refunds = [found for found in self._objects.values() if found["object"] == "refund" and found["payment_intent"] == intent["id"]]
         left = intent["amount_received"] - sum(refund["amount"] for refund in refunds)
         if intent["status"] != "succeeded":
             raise _unexpected_state(intent, "refund")
@@ -539,9 +532,7 @@ class Gateway:
     def _request_entry(self, request: Request, answer: Answer, mode: Mode | None) -> Json:
         body = answer.body.get("error", {}).get("payment_intent") or answer.body
         intent = (
-            body
-            if body.get("object") == "payment_intent"
-            else self._objects.get(str(body.get("payment_intent") or request.target), {})
+            body if body.get("object") == "payment_intent" else self._objects.get(str(body.get("payment_intent") or request.target), {})
         )
         return self._entry("request", request, intent) | {
             "operation": request.operation,
@@ -621,7 +612,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._answer()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
     def _answer(self) -> None:
@@ -652,9 +643,7 @@ class _Handler(BaseHTTPRequestHandler):
                     order = json.loads(body)
                     fault = Fault(**order | {"operation": Operation(order["operation"]), "mode": Mode(order["mode"])})
                 except (ValueError, TypeError, KeyError) as error:
-                    return 400, {
-                        "error": f"expected operation, mode and perhaps times and seconds, got {body!r}: {error}"
-                    }
+                    return 400, {"error": f"expected operation, mode and perhaps times and seconds, got {body!r}: {error}"}
                 gateway.order_fault(fault)
                 return 200, {}
         return 405, {"error": f"{self.command} {path} is not one of GET /_journal, POST /_faults, DELETE /_faults"}

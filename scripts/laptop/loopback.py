@@ -44,16 +44,11 @@ def started(module: str, *arguments: str) -> Iterator[str]:
     """Run ``python -m module arguments`` and yield its address; end it afterwards, whatever happened."""
     command = [sys.executable, "-m", module, *arguments]
     # a session of its own, as Ctrl-C is for the parent, who chooses the order in which things end
-    with subprocess.Popen(
-        command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
+    with subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
-            address = process.stdout.readline().strip()
+            address = process.stdout.readline().strip() if process.stdout else ""
             if not address:
-                raise ServerDidNotStart(
-                    f"{module} ended with status {process.wait()} before it listened; see its stderr above."
-                )
+                raise ServerDidNotStart(f"{module} ended with status {process.wait()} before it listened; see its stderr above.")
             yield address
         finally:
             process.terminate()

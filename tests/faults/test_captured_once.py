@@ -16,7 +16,9 @@ def _captured_once(stack: Any, gateway: Any, payment: str, within: float = 40) -
     stack.await_state([payment], "captured", within=within)
     assert len(gateway.captures(payment)) == 1
     # What follows a payment happens once, too.
-    eventually(lambda: stack.query("SELECT count(*), sum(amount_minor) FROM payments_balanceentry WHERE payment_id = %s", payment), [(1, 1999)])
+    eventually(
+        lambda: stack.query("SELECT count(*), sum(amount_minor) FROM payments_balanceentry WHERE payment_id = %s", payment), [(1, 1999)]
+    )
 
 
 def test_a_message_delivered_twice(stack: Any, gateway: Any, web: Any) -> None:

@@ -37,9 +37,7 @@ class Shop:
         return self.intents.confirm(intent.id, {"payment_method": CARD}, {"idempotency_key": key})
 
     def order_fault(self, operation: str, mode: str, **more: float) -> None:
-        requests.post(
-            f"{self.address}/_faults", json={"operation": operation, "mode": mode, **more}, timeout=5
-        ).raise_for_status()
+        requests.post(f"{self.address}/_faults", json={"operation": operation, "mode": mode, **more}, timeout=5).raise_for_status()
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
         journal = requests.get(f"{self.address}/_journal", timeout=5).json()
@@ -97,9 +95,7 @@ def test_a_payment_without_a_card_waits_for_one(shop: Shop) -> None:
         ("pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
     ],
 )
-def test_a_declined_card_is_a_card_error_that_leaves_the_intent_open(
-    shop: Shop, card: str, code: str, decline_code: str
-) -> None:
+def test_a_declined_card_is_a_card_error_that_leaves_the_intent_open(shop: Shop, card: str, code: str, decline_code: str) -> None:
     error = refusal(lambda: shop.create(payment_method=card, confirm=True))
     assert isinstance(error, stripe.CardError)
     assert error.error is not None
@@ -132,9 +128,7 @@ def test_the_same_key_and_parameters_get_the_first_answer_again(shop: Shop) -> N
 
 
 def test_a_decline_is_replayed_too(shop: Shop) -> None:
-    first, again = (
-        refusal(lambda: shop.create("no", payment_method="pm_card_chargeDeclined", confirm=True)) for _ in range(2)
-    )
+    first, again = (refusal(lambda: shop.create("no", payment_method="pm_card_chargeDeclined", confirm=True)) for _ in range(2))
     assert again.http_status == 402
     assert again.http_body == first.http_body
     assert again.headers is not None
@@ -181,10 +175,8 @@ def test_concurrent_confirms_capture_once(shop: Shop) -> None:
         try:
             return shop.confirm(intent, f"confirm-{number}").status
         except stripe.InvalidRequestError as error:
-            assert error.error is not None
-            assert error.error.payment_intent is not None
-            assert error.error.payment_intent.id == intent.id
-            return str(error.code)
+            found = error.error.payment_intent.id if error.error and error.error.payment_intent else None
+            return str(error.code) if found == intent.id else f"refused with another intent: {found}"
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(confirm, range(8)))
@@ -204,9 +196,7 @@ def test_refunds_add_up_to_the_payment_and_no_more(shop: Shop) -> None:
     assert (part.object, part.status, part.amount) == ("refund", "succeeded", 200)
     assert shop.client.v1.refunds.create({"payment_intent": intent.id}).amount == 1000
     assert shop.client.v1.refunds.retrieve(part.id).payment_intent == intent.id
-    assert (
-        refusal(lambda: shop.client.v1.refunds.create({"payment_intent": intent.id})).code == "charge_already_refunded"
-    )
+    assert refusal(lambda: shop.client.v1.refunds.create({"payment_intent": intent.id})).code == "charge_already_refunded"
     assert sum(entry["amount"] for entry in shop.entries("refund") if entry["intent"] == intent.id) == 1200
 
 
@@ -228,9 +218,7 @@ def test_the_list_is_newest_first_and_pages(shop: Shop) -> None:
         ("reset_after", 1, stripe.APIConnectionError),
     ],
 )
-def test_a_retry_with_the_same_key_after_a_fault_captures_once(
-    shop: Shop, mode: str, captured_first: int, error: type[Exception]
-) -> None:
+def test_a_retry_with_the_same_key_after_a_fault_captures_once(shop: Shop, mode: str, captured_first: int, error: type[Exception]) -> None:
     intent = shop.create()
     shop.order_fault("confirm", mode, seconds=3)
     with pytest.raises(error):

@@ -66,9 +66,7 @@ def test_data_survives_a_restart(data: Path) -> None:
 
 def test_it_is_durable_and_takes_two_hundred_connections(server: Postgres) -> None:
     with psycopg.connect(server.url) as connection:
-        asked = (
-            "SELECT current_setting('fsync'), current_setting('synchronous_commit'), current_setting('max_connections')"
-        )
+        asked = "SELECT current_setting('fsync'), current_setting('synchronous_commit'), current_setting('max_connections')"
         assert connection.execute(asked).fetchone() == ("on", "on", "200")
 
 
@@ -118,9 +116,7 @@ def _supervised(data: Path) -> subprocess.Popen[str]:
         "import sys, time; from pathlib import Path; from scripts.laptop.postgres import Postgres; "
         "server = Postgres(Path(sys.argv[1])); server.start(); print(server.url, flush=True); time.sleep(600)"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", program, str(data)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", program, str(data)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_stale_pid_file_whose_pid_now_belongs_to_another_process_is_no_obstacle(data: Path) -> None:

@@ -111,7 +111,7 @@ class Stack:
             process = subprocess.Popen(
                 [str(BIN / program), *arguments],
                 cwd=REPOSITORY,
-                env=self.environment | dict(policy.variables) | {"SERVICE": name} | variables,
+                env=self.environment | {"SERVICE": name} | variables,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

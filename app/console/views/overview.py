@@ -1,7 +1,8 @@
 """The first page. ``overview_live`` is the part of it that the page asks for again every few seconds."""
 
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -11,12 +12,15 @@ from django.views.decorators.http import require_safe
 
 from app.console.overview import Overview, Section, judge, queue_rows
 from app.console.permissions import staff_only
-from app.console.shared_reading import SharedReading
 from app.engine.aws.queue_depth import read_queue_depths
 from app.engine.conf import engine_settings
+from app.engine.errors import EngineError
 from app.engine.ledger.search import latest_tasks
 from app.engine.outbox.lag import OutboxLag, read_outbox_lag
+from app.engine.shared_reading import SharedReading
 from app.engine.workers.registry import live_workers
+
+T = TypeVar("T")
 
 LATEST_TASKS = 20
 
@@ -50,12 +54,20 @@ def _read() -> Overview:
     # The database is asked meanwhile, on the request's own connection.
     outbox = _outbox(datetime.now(UTC))
     return Overview(
-        queues=_queues.section(queues),
+        queues=_section(_queues, queues),
         outbox=outbox,
-        workers=_workers.section(workers),
-        tasks=_tasks.section(tasks),
+        workers=_section(_workers, workers),
+        tasks=_section(_tasks, tasks),
         at=datetime.now(UTC),
     )
+
+
+def _section(source: SharedReading[T], reading: "Future[T]") -> Section[T]:
+    """What the engine raises on purpose becomes the section's error."""
+    try:
+        return Section(data=source.wait(reading))
+    except EngineError as error:
+        return Section(error=str(error) or type(error).__name__)
 
 
 def _outbox(now: datetime) -> Section[OutboxLag]:

@@ -134,7 +134,10 @@ class Leases:
 
     def _delete_again(self) -> None:
         per_queue: dict[str, list[str]] = defaultdict(list)
-        for queue, handle in list(self._undeleted):
+        for (queue, handle), since in list(self._undeleted.items()):
+            if self._clock() - since > LONGEST_VISIBILITY.total_seconds():
+                self._undeleted.pop((queue, handle))  # SQS has ended the lease; the handle is worth nothing
+                continue
             per_queue[queue].append(handle)
         for queue, handles in per_queue.items():
             for chunk in _chunks(handles):

@@ -1,11 +1,13 @@
 """Celery's settings that follow from the topology, and those without which SQS loses or doubles jobs."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from kombu import Queue
 
 from app.engine.aws.queue_urls import queue_url
+from app.engine.broker.errors import UnroutedTask
 from app.engine.conf import EngineSettings
 
 #: SQS's longest; the fewest empty receives.
@@ -44,7 +46,7 @@ def celery_settings(settings: EngineSettings) -> dict[str, Any]:
         "task_queues": [Queue(queue.name) for queue in topology.queues],
         "task_default_queue": default.name,
         "task_create_missing_queues": False,
-        "task_routes": (lambda name, *_args, **_options: _route(settings, name),),
+        "task_routes": (partial(_route, settings),),
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_hijack_root_logger": False,
@@ -55,6 +57,13 @@ def celery_settings(settings: EngineSettings) -> dict[str, Any]:
     }
 
 
-def _route(settings: EngineSettings, task_name: str) -> dict[str, str] | None:
+def _route(settings: EngineSettings, task_name: str, _args: Any, _kwargs: Any, options: dict[str, Any], **_: Any) -> dict[str, str] | None:
+    """The queue of a task. Celery's own answer to an unknown name is the default queue, where nobody knows it either."""
+    if "queue" in options:
+        return None
     queue = settings.topology.queue_for(task_name)
-    return {"queue": queue.name} if queue else None
+    if queue is None:
+        raise UnroutedTask(
+            f"No queue carries the task {task_name!r}. Correct the name, add a route in app/topology/queues.py, or name the queue: queue=…"
+        )
+    return {"queue": queue.name}

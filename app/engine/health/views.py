@@ -5,14 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db import connections
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from app.engine.conf import engine_settings
 from app.engine.errors import EngineError
-from app.engine.health.fleet import inspect_fleet
-from app.engine.health.readiness import check_dependencies
+from app.engine.health.fleet import Fleet, inspect_fleet
+from app.engine.health.readiness import PATIENCE, check_dependencies
+from app.engine.shared_reading import SharedReading
+
+#: Anybody may ask, so asking often must cost no more than asking once a second.
+_dependencies = SharedReading(lambda: check_dependencies(engine_settings()), patience=2 * PATIENCE)
+_fleet = SharedReading(lambda: _read_fleet(), patience=2 * PATIENCE)  # noqa: PLW0108 — defined below
 
 
 @require_safe
@@ -24,7 +30,7 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """200 while database, SQS and DynamoDB answer."""
-    problems = check_dependencies(engine_settings())
+    problems = _dependencies.read()
     return _answer(
         request, healthy=not any(problems.values()), details={"dependencies": {name: problem or "ok" for name, problem in problems.items()}}
     )
@@ -34,7 +40,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 def workers(request: HttpRequest) -> JsonResponse:
     """200 while every queue has a living worker, nothing is dead and nothing waits for too long."""
     try:
-        fleet = inspect_fleet(engine_settings(), timezone.now())
+        fleet = _fleet.read()
     except (EngineError, DatabaseError) as error:
         return _answer(request, healthy=False, details={"problems": [str(error)]})
     details = asdict(fleet)
@@ -54,6 +60,14 @@ def _answer(request: HttpRequest, *, healthy: bool, details: dict[str, Any]) -> 
     response = JsonResponse(body, status=200 if healthy else 503)
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _read_fleet() -> Fleet:
+    """In a thread that outlives the request, so its database connection must not."""
+    try:
+        return inspect_fleet(engine_settings(), timezone.now())
+    finally:
+        connections.close_all()
 
 
 def _is_staff(request: HttpRequest) -> bool:

@@ -53,7 +53,7 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
         "queue": {"S": str(delivery.get("routing_key") or "?")},
         "attempts": {"N": str(_attempts(request))},
         "worker": {"S": str(getattr(request, "hostname", None) or "?")},
-        INDEX.partition_key.name: {"S": day_shards(day)[crc32(str(request.id).encode()) % SHARDS_PER_DAY]},
+        INDEX.partition_key.name: {"S": day_shards(day)[crc32(str(getattr(request, "id", None) or task).encode()) % SHARDS_PER_DAY]},
         INDEX.sort_key.name: {"N": f"{recorded_at:.3f}"},
     }
     if started is not None:

@@ -17,6 +17,18 @@ class Formatter(JsonFormatter):
             log_data.setdefault(name, value)
 
 
+class WithoutBodies(logging.Filter):
+    """Celery prints a message that it cannot use whole, arguments included. It keeps what is wrong; the body stays in SQS."""
+
+    _BEGINNING_OF_THE_BODY = "The full contents of the message body was:"
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if self._BEGINNING_OF_THE_BODY in text:
+            record.msg, record.args = text.partition(self._BEGINNING_OF_THE_BODY)[0].strip(), ()
+        return True
+
+
 def logging_settings(*, level: str, service: str, release: str) -> dict[str, Any]:
     return {
         "version": 1,
@@ -30,7 +42,8 @@ def logging_settings(*, level: str, service: str, release: str) -> dict[str, Any
                 "static_fields": {"service": service, "release": release},
             },
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "filters": {"without_bodies": {"()": WithoutBodies}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["without_bodies"]}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Its lines repeat ours and hold results and reprs; crashes of the worker itself still come through.

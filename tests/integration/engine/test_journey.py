@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.faults import Network
 
 
 @pytest.fixture
@@ -41,6 +42,36 @@ def test_a_task_called_inside_a_transaction_runs_under_the_id_that_delay_returne
     )
 
     assert answer[:2] == answer[2:]
+
+
+def test_delay_on_commit_survives_an_sqs_that_is_away_at_the_commit(stack: Any) -> None:
+    stack.network.become(Network.REFUSED)
+    _run(
+        stack,
+        "with transaction.atomic():\n    current_app.tasks['engine.debug_task'].delay_on_commit()\nprint(0)",
+    )
+
+    assert stack.query("SELECT task FROM outbox_outboxmessage") == [("engine.debug_task",)]
+
+
+def test_a_misspelt_name_is_refused_where_it_is_sent(stack: Any) -> None:
+    done = stack.python("from celery import current_app\ncurrent_app.send_task('paymnts.capture')")
+
+    assert "No queue carries the task 'paymnts.capture'" in done.stderr
+    assert stack.depth("default") == (0, 0)
+
+
+def test_a_message_for_an_unknown_task_fails_with_its_name_and_shows_no_arguments(running: Any) -> None:
+    answer = _run(
+        running,
+        "r = current_app.send_task('payments.of_tomorrow', kwargs={'card': 'swordfish'})\n"
+        "print(json.dumps(repr(r.get(timeout=20, propagate=False))))",
+    )
+
+    assert "of_tomorrow" in answer
+    worker = next(service for service in running.services if service.name == "worker-default")
+    assert "Received unregistered task of type" in worker.log.read_text()
+    assert "swordfish" not in worker.log.read_text()
 
 
 def test_a_rolled_back_transaction_sends_nothing(running: Any) -> None:
@@ -91,10 +122,7 @@ def test_canvas_inside_a_transaction_keeps_its_meaning(running: Any) -> None:
 def test_the_outbox_sends_ten_messages_a_request_and_forgets_them(stack: Any) -> None:
     _run(
         stack,
-        "with transaction.atomic():\n"
-        "    for _ in range(25):\n"
-        "        current_app.tasks['engine.debug_task'].delay()\n"
-        "print(0)",
+        "with transaction.atomic():\n    for _ in range(25):\n        current_app.tasks['engine.debug_task'].delay()\nprint(0)",
     )
 
     eventually(lambda: stack.depth("default"), (25, 0))
@@ -180,7 +208,9 @@ def test_beat_installs_the_declared_schedule_and_an_edit_takes_effect_without_a_
         return sum(line.get("task") == "payments.resume_unfinished" and line["message"] == "task ended" for line in _worker_lines(running))
 
     eventually(
-        lambda: running.query("SELECT count(*) FROM django_celery_beat_periodictask WHERE name = 'payments.resume_unfinished'"), [(1,)], within=20
+        lambda: running.query("SELECT count(*) FROM django_celery_beat_periodictask WHERE name = 'payments.resume_unfinished'"),
+        [(1,)],
+        within=20,
     )
     before = runs()
     running.query("UPDATE django_celery_beat_intervalschedule SET every = 1, period = 'seconds'")

@@ -58,7 +58,12 @@ def test_a_worker_outlives_an_sqs_that_refuses_every_connection(stack: Any) -> N
 
 def test_one_unreadable_message_neither_ends_the_worker_nor_holds_up_its_neighbours(stack: Any) -> None:
     (worker,) = stack.start("worker-default")
-    for body in ("not json", "[]", '{"properties": {"delivery_tag": "1"}}', '{"body": "x", "headers": {"task": "engine.debug_task"}, "properties": {}}'):
+    for body in (
+        "not json",
+        "[]",
+        '{"properties": {"delivery_tag": "1"}}',
+        '{"body": "x", "headers": {"task": "engine.debug_task"}, "properties": {}}',
+    ):
         stack.sqs.send_message(QueueUrl=stack.queue_url("default"), MessageBody=body)
     _send(stack, 5)
 
@@ -78,8 +83,6 @@ def test_the_message_of_a_killed_worker_runs_on_another(stack: Any) -> None:
     (second,) = stack.start("worker-default")
 
     eventually(lambda: len(_ended(second)), 1, within=20)
-
-
 
 
 def test_a_run_longer_than_the_visibility_timeout_is_one_run(stack: Any, gateway: Any) -> None:

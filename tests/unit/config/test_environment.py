@@ -110,7 +110,7 @@ def test_the_problem_ends_the_process_with_its_text() -> None:
         ("PUBLIC_URL", "https://[shop", "and a host"),
         ("PUBLIC_URL", "https://shop.example.com:https", "and a host"),
         ("STRIPE_API_BASE", "ftp://api.stripe.com", "expected a URL beginning with http:// or https://"),
-        ("WEB_BIND", "8000", "expected host:port or unix:path"),
+        ("WEB_BIND", "8000", "expected host:port"),
         ("WEB_THREADS", "0", "greater than or equal to 1"),
         ("LOG_LEVEL", "info", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("WORKER_MAX_MEMORY_PER_CHILD_MIB", "63", "greater than or equal to 64"),

@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.console.overview import Level, Overview, QueueState, Section, judge, outbox_patience, queue_rows
+from app.console.overview import Level, Overview, QueueState, Section, judge, queue_rows
 from app.engine.aws.queue_depth import QueueDepth
+from app.engine.health.fleet import outbox_patience
 from app.engine.outbox.lag import OutboxLag
 from app.engine.workers.registry import WorkerRecord
 from app.topology import TOPOLOGY, QueuePolicy, ServicePolicy

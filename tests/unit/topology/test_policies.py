@@ -168,9 +168,12 @@ def test_a_service_that_consumes_an_unknown_queue_is_refused_and_told_the_known_
         replace(TOPOLOGY, services=(WORKER, misspelt))
 
 
-def test_a_service_variable_that_is_not_declared_is_refused() -> None:
-    with pytest.raises(TopologyError, match=r"variables: not declared in app/topology/variables.py: LOGLEVEL"):
-        replace(TOPOLOGY, services=(replace(WORKER, variables={"LOGLEVEL": "INFO"}),))
+@pytest.mark.parametrize(("policy", "field"), [(QUEUE, "routes"), (WORKER, "consumes"), (WORKER, "command")])
+def test_a_forgotten_comma_is_noticed(policy: Any, field: str) -> None:
+    with pytest.raises(
+        TopologyError, match=rf"{field}: expected a tuple, got the string 'letters'; is there a comma missing: \('letters',\)\?"
+    ):
+        replace(policy, **{field: "letters"})
 
 
 def test_one_route_leads_to_one_queue() -> None:

@@ -106,12 +106,6 @@ def test_there_is_one_beat_and_it_is_a_singleton() -> None:
     assert [service.name for service in TOPOLOGY.services if service.singleton] == ["beat"]
 
 
-def test_no_secret_is_given_to_a_service_in_plain_text() -> None:
-    secrets = {variable.name for variable in TOPOLOGY.variables if variable.secret}
-
-    assert all(secrets.isdisjoint(service.variables) for service in TOPOLOGY.services)
-
-
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_PASSWORD", "STRIPE_API_KEY", "EMAIL_URL"])
 def test_what_must_not_be_read_is_declared_a_secret(name: str) -> None:
     assert next(variable for variable in TOPOLOGY.variables if variable.name == name).secret

@@ -99,8 +99,8 @@ SEAMS = (
         "shadow, chain, task_type, replaced_task_nesting, **options",
         "application.py",
     ),
-    Seam("celery:Celery.connection_for_write", "self, url, **kwargs", "outbox/capture.py"),
-    Seam("kombu.serialization:dumps", "data, serializer", "outbox/capture.py"),
+    Seam("celery:Celery.connection_for_write", "self, url, **kwargs", "outbox/producer.py"),
+    Seam("kombu.serialization:dumps", "data, serializer", "outbox/producer.py"),
     Seam(
         "kombu.messaging:Producer.publish",
         "self, body, routing_key, delivery_mode, mandatory, immediate, priority, content_type, content_encoding, serializer, headers, "
@@ -217,7 +217,7 @@ def test_a_message_without_a_consumer_is_released_by_kombu_from_its_whole_batch(
 def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() -> None:
     source = inspect.getsource(Celery.send_task)
 
-    look = "app/engine/outbox/capture.py stands in for kombu's producer"
+    look = "app/engine/outbox/producer.py stands in for kombu's producer"
     assert "with self.producer_or_acquire(producer) as P:" in source, look
     assert "with P.connection._reraise_as_library_errors():" in source, look
     assert "amqp.send_task_message(P, name, message, **options)" in source, look

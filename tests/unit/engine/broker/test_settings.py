@@ -6,6 +6,7 @@ import pytest
 from celery import current_app
 
 from app.engine.aws.queue_urls import queue_url
+from app.engine.broker.errors import UnroutedTask
 from app.engine.broker.settings import celery_settings
 from app.engine.conf import engine_settings
 from app.topology import TOPOLOGY
@@ -33,10 +34,17 @@ def test_a_task_travels_where_the_topology_says(task: str) -> None:
     assert current_app.amqp.router.route({}, task)["queue"].name == queue.name
 
 
-def test_a_task_without_a_route_is_left_to_the_system_check() -> None:
+def test_a_task_without_a_route_is_refused_when_it_is_sent() -> None:
     (route,) = CELERY["task_routes"]
 
-    assert route("paymnts.capture") is None
+    with pytest.raises(UnroutedTask, match=r"'paymnts\.capture'.*app/topology/queues\.py"):
+        route("paymnts.capture", (), {}, {})
+
+
+def test_a_queue_that_the_caller_names_is_the_queue() -> None:
+    (route,) = CELERY["task_routes"]
+
+    assert route("somebody.elses_task", (), {}, {"queue": "emails"}) is None
 
 
 def test_no_queue_is_made_up_for_a_name_that_nobody_declared() -> None:

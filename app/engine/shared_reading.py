@@ -7,10 +7,13 @@ from datetime import timedelta
 from threading import Lock
 from typing import Generic, TypeVar
 
-from app.console.overview import Section
-from app.engine.errors import EngineError
+from app.engine.errors import TransientError
 
 T = TypeVar("T")
+
+
+class NoAnswer(TransientError):
+    """A source took longer than anybody may be kept waiting."""
 
 
 class SharedReading(Generic[T]):
@@ -32,7 +35,7 @@ class SharedReading(Generic[T]):
         self._patience = patience
         self._clock = clock
         self._lock = Lock()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="console-reading")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shared-reading")
         self._begun_at = 0.0
         self._current: Future[T] | None = None
 
@@ -45,11 +48,12 @@ class SharedReading(Generic[T]):
                 self._current = self._thread.submit(self._read)
             return self._current
 
-    def section(self, reading: "Future[T]") -> Section[T]:
-        """Wait for what ``begin`` returned. What the engine raises on purpose becomes the section's error."""
+    def wait(self, reading: "Future[T]") -> T:
+        """The answer of what ``begin`` returned. Raises :class:`NoAnswer`, or what the source raised."""
         try:
-            return Section(data=reading.result(self._patience.total_seconds()))
-        except TimeoutError:
-            return Section(error=f"No answer within {self._patience.total_seconds():g} seconds.")
-        except EngineError as error:
-            return Section(error=str(error) or type(error).__name__)
+            return reading.result(self._patience.total_seconds())
+        except TimeoutError as error:
+            raise NoAnswer(f"No answer within {self._patience.total_seconds():g} seconds.") from error
+
+    def read(self) -> T:
+        return self.wait(self.begin())

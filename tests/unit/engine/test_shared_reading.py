@@ -4,8 +4,8 @@ from threading import Event
 
 import pytest
 
-from app.console.shared_reading import SharedReading
 from app.engine.errors import TransientError
+from app.engine.shared_reading import NoAnswer, SharedReading
 
 
 class Source:
@@ -39,9 +39,9 @@ def test_everyone_within_max_age_gets_the_same_answer(source: Source) -> None:
     clock = Clock()
     shared = SharedReading(source.read, max_age=timedelta(seconds=1), clock=clock)
 
-    assert [shared.section(shared.begin()).data for _ in range(20)] == [1] * 20
+    assert [shared.read() for _ in range(20)] == [1] * 20
     clock.now = 1.0
-    assert shared.section(shared.begin()).data == 2
+    assert shared.read() == 2
 
 
 def test_a_source_that_hangs_costs_one_thread_and_patience(source: Source) -> None:
@@ -49,28 +49,17 @@ def test_a_source_that_hangs_costs_one_thread_and_patience(source: Source) -> No
     clock = Clock()
     shared = SharedReading(source.read, patience=timedelta(milliseconds=10), clock=clock)
 
-    sections = []
     for clock.now in (0.0, 5.0, 10.0):
-        sections.append(shared.section(shared.begin()))
+        with pytest.raises(NoAnswer, match=r"No answer within 0\.01 seconds"):
+            shared.read()
 
-    assert [section.error for section in sections] == ["No answer within 0.01 seconds."] * 3
     assert source.reads == 1
 
 
-def test_the_engines_errors_become_the_sections() -> None:
+@pytest.mark.parametrize("problem", [TransientError("Could not read the queues: refused"), ZeroDivisionError()])
+def test_what_the_source_raises_reaches_whoever_asked(problem: Exception) -> None:
     def refuse() -> int:
-        raise TransientError("Could not read the queues: refused")
+        raise problem
 
-    shared = SharedReading(refuse)
-
-    assert shared.section(shared.begin()).error == "Could not read the queues: refused"
-
-
-def test_a_bug_is_not_swallowed() -> None:
-    def stumble() -> int:
-        raise ZeroDivisionError
-
-    shared = SharedReading(stumble)
-
-    with pytest.raises(ZeroDivisionError):
-        shared.section(shared.begin())
+    with pytest.raises(type(problem)):
+        SharedReading(refuse).read()
