@@ -1,6 +1,7 @@
 """The engine's own tasks."""
 
 import logging
+import time
 from typing import Any
 
 from celery import shared_task
@@ -9,7 +10,11 @@ logger = logging.getLogger(__name__)
 
 
 @shared_task(name="engine.debug_task", bind=True)
-def debug_task(self: Any) -> dict[str, Any]:
-    """Prove that a job travels from here to a worker and back. Changes nothing, so it may run any number of times."""
+def debug_task(self: Any, seconds: float = 0) -> dict[str, Any]:
+    """Prove that a job travels from here to a worker and back, and keep its slot for that many seconds.
+
+    For drills: what becomes of a long run when its worker stops. Changes nothing, so it may run any number of times.
+    """
     logger.info("debug task")
+    time.sleep(seconds)
     return {"id": self.request.id, "worker": self.request.hostname, "attempt": self.request.retries + 1}

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from tests.support.environment import free_port
 
+#: Of the session's deployments, which live on while a unit test forbids the network to itself.
+_connect = socket.socket.connect
+
 
 class Network(Enum):
     HEALTHY = "bytes pass"
@@ -76,9 +79,11 @@ class FaultyNetwork:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        server = socket.socket()
         try:
-            server = socket.create_connection(self._target)
+            _connect(server, self._target)
         except OSError:
+            server.close()
             _close(client)
             return
         self._open.add(server)

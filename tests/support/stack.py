@@ -101,15 +101,20 @@ class Stack:
             self._await_health(service, variables)
         return started
 
-    def _spawn(self, name: str, variables: dict[str, str]) -> Service:
-        policy = TOPOLOGY.service(name)
-        program, *arguments = policy.command
+    def start_program(self, name: str, code: str) -> Service:
+        """Start a service by a program of the test's own, and wait until it is healthy."""
+        service = self._spawn(name, {}, [sys.executable, "-c", code])
+        self._await_health(service, {})
+        return service
+
+    def _spawn(self, name: str, variables: dict[str, str], command: list[str] | None = None) -> Service:
+        program, *arguments = TOPOLOGY.service(name).command
         log = self.directory / f"{name}-{len(self.services)}.log"
         pulse = Path(self.environment["PULSE_DIRECTORY"]) / f"{name}.pulse"
         pulse.unlink(missing_ok=True)
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [str(BIN / program), *arguments],
+                command or [str(BIN / program), *arguments],
                 cwd=REPOSITORY,
                 env=self.environment | {"SERVICE": name} | variables,
                 stdout=stream,

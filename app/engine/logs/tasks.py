@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Any
 
-from celery import signals, states
+from celery import signals
 
 from app.engine.logs import context
 
@@ -54,7 +54,8 @@ def _log_end(task: Any, state: str | None = None, **_: Any) -> None:
     logger.info(
         "task ended",
         extra={
-            "outcome": (state or states.PENDING).lower(),
+            # No state: the worker gave the message back while it ran.
+            "outcome": state.lower() if state else "interrupted",
             "duration_ms": round((time.monotonic() - started) * 1000) if started is not None else None,
         },
     )

@@ -46,7 +46,7 @@ def queue_wait_ms(request: Any, now: float) -> float | None:
 
 
 def _record_run(task: Any, state: str | None = None, **_: Any) -> None:
-    if state == states.RETRY:
+    if state in (None, states.RETRY):  # given back, or to be tried again: not over
         return
     figures = {metrics.TASK_RUNS: 1.0}
     started = getattr(task.request, "run_started", None)

@@ -43,6 +43,28 @@ def test_an_idle_worker_stops_within_seconds_of_sigterm(stack: Any) -> None:
     worker.process.wait(10)
 
 
+def test_a_stopping_worker_finishes_what_ends_within_the_grace_and_gives_back_the_rest(stack: Any) -> None:
+    worker = stack.start_program(
+        "worker-default",
+        "from datetime import timedelta\n"
+        "from app.engine.workers import grace\n"
+        "grace.MARGIN = timedelta(seconds=120 - 5)\n"
+        "from app.config.celery import celery_app\n"
+        "celery_app.worker_main(['worker', '--queues', 'default', '--concurrency', '2', '--loglevel', 'INFO'])\n",
+    )
+    done = stack.python("from celery import current_app\n[current_app.tasks['engine.debug_task'].delay(seconds=s) for s in (2, 90)]")
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: len([line for line in worker.lines() if line.get("message") == "task started"]), 2, within=15)
+
+    worker.process.terminate()
+    worker.process.wait(20)
+
+    outcomes = [line["outcome"] for line in worker.lines() if line.get("message") == "task ended"]
+    assert outcomes == ["success", "interrupted"]
+    # Given back, not left to the visibility timeout of a minute; kombu hides it for one long poll more.
+    eventually(lambda: stack.depth("default"), (1, 0), within=25)
+
+
 def test_a_worker_outlives_an_sqs_that_refuses_every_connection(stack: Any) -> None:
     (worker,) = stack.start("worker-default")
     stack.network.become(Network.REFUSED)
