@@ -19,7 +19,9 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 FROM ${PYTHON_IMAGE} AS runtime
 # The base image's pip could only be misused.
 RUN python -m pip uninstall --yes --root-user-action=ignore pip \
- && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin millrace
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin millrace \
+ && mkdir /run/millrace \
+ && chown 10001:10001 /run/millrace
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /srv/millrace/app /srv/millrace/app
 WORKDIR /srv/millrace
@@ -27,7 +29,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/srv/millrace \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    HOME=/tmp
+    HOME=/tmp \
+    SERVICE=web \
+    PULSE_DIRECTORY=/run/millrace
+# The root is read-only; a volume made from these begins with their owner.
+VOLUME ["/tmp", "/run/millrace"]
 USER 10001:10001
 STOPSIGNAL SIGTERM
 # ECS reads its own health checks from the topology; this one is for everybody else.

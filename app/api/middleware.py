@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from app.api.problems import MEDIA_TYPE, answer_problem, standard_problem
 
+_HEADERS_OF_THE_CONTENT = ("Content-Length", "Content-Type", "Content-Language", "Content-Encoding", "ETag", "Last-Modified")
 _HEADERS_THAT_STAY = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -24,4 +25,9 @@ class ProblemDocuments:
         if not request.path_info.startswith(reverse("api:api-root")):
             return response
         kept = {name: response.headers[name] for name in _HEADERS_THAT_STAY if name in response.headers}
-        return answer_problem(standard_problem(response.status_code, kept))
+        problem = answer_problem(standard_problem(response.status_code, kept))
+        # The security headers that other middleware has set stay; what described the old content goes.
+        for name, value in response.headers.items():
+            if name not in _HEADERS_OF_THE_CONTENT:
+                problem.headers.setdefault(name, value)
+        return problem

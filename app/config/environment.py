@@ -70,6 +70,13 @@ def _check_email_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.username or parts.password or parts.path or parts.query or parts.fragment or ":" in (parts.hostname or ""):
+        raise ValueError("expected scheme, host name and port only, such as https://shop.example.com")
+    return value
+
+
 HttpAddress = Annotated[str, _check_url("http", "https")]
 OptionalHttpAddress = Annotated[HttpAddress | None, BeforeValidator(lambda value: value or None)]
 Positive = Annotated[int, Field(ge=1)]
@@ -92,7 +99,7 @@ class Environment(BaseSettings):
     aws_region: Annotated[str, _matching(r"[a-z]{2}(-[a-z]+)+-\d", "a region such as eu-central-1")] = _declared("AWS_REGION")
     aws_account_id: Annotated[str, _matching(r"\d{12}", "12 digits")] = _declared("AWS_ACCOUNT_ID")
     aws_endpoint_url: OptionalHttpAddress = _declared("AWS_ENDPOINT_URL")
-    public_url: HttpAddress = _declared("PUBLIC_URL")
+    public_url: Annotated[HttpAddress, AfterValidator(_check_origin)] = _declared("PUBLIC_URL")
     allowed_hosts: str = _declared("ALLOWED_HOSTS")
     web_bind: Annotated[str, _matching(r".+:\d{1,5}", "host:port")] = _declared("WEB_BIND")
     web_threads: Positive = _declared("WEB_THREADS")

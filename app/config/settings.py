@@ -85,7 +85,15 @@ DATABASES = {
         "PASSWORD": _environment.database_password.get_secret_value(),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "application_name": f"millrace {_environment.service}"},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": f"millrace {_environment.service}",
+            # A database that failed over without a word is noticed after half a minute, not after the kernel's quarter of an hour.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 30_000,
+        },
     },
 }
 
@@ -104,7 +112,7 @@ WHITENOISE_USE_FINDERS = True
 # -- Security: follows from whether people reach us by https -----------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _environment.is_https
 SECURE_HSTS_SECONDS = 31_536_000 if _environment.is_https else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _environment.is_https
+#: For this host only: what else lives under the domain is not ours to bind for a year.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 #: The load balancer's health checks speak plain http from inside.
 SECURE_REDIRECT_EXEMPT = [r"^health/"]

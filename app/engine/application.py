@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 from celery.result import AsyncResult
 
+from app.engine.conf import SOFT_SHARE
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
 
@@ -25,6 +26,10 @@ class Application(Celery):
         # Representations of arguments would stand readable in every message; nothing of ours reads them.
         options.setdefault("argsrepr", "…")
         options.setdefault("kwargsrepr", "…")
+        limit, soft = options.get("time_limit"), options.get("soft_time_limit")
+        if limit and (soft is None or soft > limit):
+            # Celery arms the hard limit when the soft one has passed: the task's own, longer one would disarm the caller's.
+            options["soft_time_limit"] = limit * SOFT_SHARE
         if producer.is_open():
             options |= {"producer": producer.OutboxProducer(self), "connection": None}
         result: AsyncResult = super().send_task(name, *args, **options)

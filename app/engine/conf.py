@@ -8,6 +8,9 @@ from django.conf import settings
 
 from app.topology import Topology
 
+#: Of a time limit without a soft one of its own: the rest is for saving the work.
+SOFT_SHARE = 0.9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineSettings:

@@ -5,14 +5,12 @@ from typing import Any, ClassVar
 
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Reject
 from celery.result import AsyncResult
 
-from app.engine.conf import engine_settings
+from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.errors import TransientError
 from app.engine.outbox import producer
-
-#: Of a time limit that a task sets for itself, if it sets no soft one: the rest is for saving its work.
-SOFT_SHARE = 0.9
 
 
 class Task(DjangoTask):
@@ -57,7 +55,11 @@ class Task(DjangoTask):
     def retry(self, *args: Any, **options: Any) -> Any:
         # Raised through the caller's transaction, which rolls back: the message must not be part of it.
         with producer.bypassed():
-            return super().retry(*args, **options)
+            try:
+                return super().retry(*args, **options)
+            except Reject as error:
+                # The retry could not be sent. Celery would call that a failure for good, although the message comes again.
+                raise Reject(error.reason, requeue=True) from error
 
     def replace(self, *args: Any, **options: Any) -> Any:
         with producer.bypassed():

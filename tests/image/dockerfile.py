@@ -47,7 +47,7 @@ class BuildStage:
         return self.all(keyword)[-1]
 
 
-_KEYWORDS = frozenset({"ARG", "CMD", "COPY", "ENV", "FROM", "HEALTHCHECK", "LABEL", "RUN", "STOPSIGNAL", "USER", "WORKDIR"})
+_KEYWORDS = frozenset({"ARG", "CMD", "COPY", "ENV", "FROM", "HEALTHCHECK", "LABEL", "RUN", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
 
 
 def read_dockerfile(text: str) -> tuple[list[Instruction], list[BuildStage]]:

@@ -107,11 +107,13 @@ class Channel(SQS.Channel):
             except RuntimeError:  # the event loop changed the dictionary meanwhile
                 continue
         dirty = set(self.qos._dirty)
-        return [
-            (message.delivery_info["sqs_queue"], message.delivery_info["sqs_message"]["ReceiptHandle"])
+        # kombu takes the entry out when it gives a message back, on another thread.
+        held = [
+            (message.delivery_info.get("sqs_queue"), message.delivery_info.get("sqs_message"))
             for tag, message in delivered
-            if tag not in dirty and "sqs_message" in message.delivery_info
+            if tag not in dirty
         ]
+        return [(queue, message["ReceiptHandle"]) for queue, message in held if queue and message]
 
     # -- settling -------------------------------------------------------------------------------------------------
 
@@ -122,6 +124,11 @@ class Channel(SQS.Channel):
             super().basic_ack(delivery_tag, multiple)
             return
         queue, handle = delivered.delivery_info["sqs_queue"], delivered.delivery_info["sqs_message"]["ReceiptHandle"]
+        if self._leases is not None and self._leases.is_waiting_to_delete(queue):
+            # SQS did not let us delete a moment ago: asking once more for each job would hold up the polls and the pulse.
+            self._leases.delete_later(queue, handle)
+            self.qos.ack(delivery_tag)
+            return
         # Not kombu's: it takes a throttled delete for done, so that the job would run again, and a denied one ends the worker.
         try:
             clients.sqs(self._settings).delete_message(QueueUrl=queue, ReceiptHandle=handle)

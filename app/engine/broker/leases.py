@@ -70,6 +70,10 @@ class Leases:
         """Delete this message of a finished job as soon as SQS answers; keep it invisible until then."""
         self._undeleted[(queue, handle)] = self._clock()
 
+    def is_waiting_to_delete(self, queue: str) -> bool:
+        """Whether a delete on this queue has failed and not been repeated yet."""
+        return any(address == queue for address, _ in list(self._undeleted))
+
     def renew_due(self) -> None:
         """Renew every lease of which a third has passed."""
         now = self._clock()

@@ -60,6 +60,18 @@ class TimedConnection(AsyncHTTPSConnection):
         return request
 
 
+class Unsent:
+    """Stands for the answer to a request that could not even be signed."""
+
+    status = AsyncSQSConnection.STATUS_CODE_NETWORK_CONNECT_TIMEOUT_ERROR
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def read(self) -> bytes:
+        return b""
+
+
 class Poller(AsyncSQSConnection):
     """Answers an empty receive where kombu raises into the event loop, and reports each outcome."""
 
@@ -68,6 +80,14 @@ class Poller(AsyncSQSConnection):
         self._wait_time_seconds = wait_time_seconds
         self._on_failure = on_failure
         self._on_success = on_success
+
+    def make_request(self, operation_name: str, params: Any, queue_url: str, verb: str, callback: Any, protocol_params: Any = None) -> Any:
+        """Sign and send. Signing may fail, too: the credentials of an ECS task come from an endpoint of their own."""
+        try:
+            return super().make_request(operation_name, params, queue_url, verb, callback, protocol_params)
+        except Exception as error:  # noqa: BLE001 — whatever botocore's credential providers raise
+            callback(Unsent(f"not sent: {error!r}"))
+            return callback
 
     def get_http_connection(self) -> TimedConnection:
         return TimedConnection(self._wait_time_seconds, http_client=self._httpclient)

@@ -1,8 +1,7 @@
 """Can this process do its work: database, SQS, DynamoDB."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
 from django.db import connection, connections
@@ -28,18 +27,17 @@ def check_dependencies(settings: EngineSettings, patience: timedelta = PATIENCE)
     }
     pool = ThreadPoolExecutor(max_workers=len(questions), thread_name_prefix="readiness")
     answers = {name: pool.submit(question) for name, question in questions.items()}
-    problems: dict[str, str | None] = {}
-    for name, answer in answers.items():
-        try:
-            answer.result(timeout=patience.total_seconds())
-            problems[name] = None
-        except FutureTimeout:
-            problems[name] = f"no answer within {patience.total_seconds():g} s"
-        except Exception as error:  # noqa: BLE001 — whatever it is, the dependency does not work
-            problems[name] = f"{type(error).__name__}: {error}"
+    wait(answers.values(), timeout=patience.total_seconds())
     # A call that hangs ends with its own time-out; nobody waits for it.
     pool.shutdown(wait=False)
-    return problems
+    return {name: _problem(answer, patience) for name, answer in answers.items()}
+
+
+def _problem(answer: "Future[object]", patience: timedelta) -> str | None:
+    if not answer.done():
+        return f"no answer within {patience.total_seconds():g} s"
+    error = answer.exception()
+    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 def _ask_database() -> None:

@@ -30,7 +30,10 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """200 while database, SQS and DynamoDB answer."""
-    problems = _dependencies.read()
+    try:
+        problems = _dependencies.read()
+    except EngineError as error:
+        return _answer(request, healthy=False, details={"problems": [str(error)]})
     return _answer(
         request, healthy=not any(problems.values()), details={"dependencies": {name: problem or "ok" for name, problem in problems.items()}}
     )

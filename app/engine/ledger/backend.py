@@ -1,12 +1,17 @@
 """Celery's result backend on the ledger table."""
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from billiard.process import current_process
 from botocore.exceptions import ClientError
 from celery import states
+from celery._state import get_current_worker_task
 from celery.backends.base import KeyValueStoreBackend
+from celery.exceptions import Reject
 from kombu.utils.encoding import bytes_to_str
 
 from app.engine.aws import clients
@@ -23,6 +28,20 @@ KEY = LEDGER.partition_key.name
 TTL = LEDGER.ttl_attribute
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_READ = 100
+
+#: A tenth of a second of waiting at most.
+TRIES_IN_THE_EVENT_LOOP = 3
+
+logger = logging.getLogger(__name__)
+
+
+def is_event_loop() -> bool:
+    """Whether a worker's main thread is storing for a run that cannot do it any more, outside of any task."""
+    return (
+        get_current_worker_task() is None
+        and current_process().name == "MainProcess"
+        and threading.current_thread() is threading.main_thread()
+    )
 
 
 class LedgerBackend(KeyValueStoreBackend):
@@ -50,6 +69,29 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         return is_transient(exc)
+
+    def _ensure_retryable(self, func: Any, *args: Any, **options: Any) -> Any:
+        if is_event_loop():
+            # Whoever waits here waits for the polls, the deletes and the pulse of the whole worker.
+            options["max_retries"] = TRIES_IN_THE_EVENT_LOOP
+        return super()._ensure_retryable(func, *args, **options)
+
+    def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
+        """Store, for as long as the table may still answer. What it refuses for good is given back to the queue.
+
+        A result that is too large is the task's own failure and raised as such. In a worker's event loop (a run that was
+        killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
+        """
+        try:
+            return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+        except Exception as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
+                raise
+            if is_event_loop():
+                logger.exception("state not stored", extra={"task_id": task_id, "state": state})
+                return result
+            logger.exception("ledger refuses the state, message given back", extra={"task_id": task_id, "state": state})
+            raise Reject(f"The ledger refuses the state {state}: {error}", requeue=True) from error
 
     # -- task results ---------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ class Formatter(JsonFormatter):
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         super().add_fields(log_data, record, message_dict)
+        # Django's, whose repr holds the query; the request's own line has method, path and status.
+        log_data.pop("request", None)
         for name, value in context.current().items():
             log_data.setdefault(name, value)
 
@@ -20,12 +22,15 @@ class Formatter(JsonFormatter):
 class WithoutBodies(logging.Filter):
     """Celery prints a message that it cannot use whole, arguments included. It keeps what is wrong; the body stays in SQS."""
 
-    _BEGINNING_OF_THE_BODY = "The full contents of the message body was:"
+    _BEGINNINGS_OF_A_BODY = ("The full contents of the message body was:", "\nbody: ")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if self._BEGINNING_OF_THE_BODY in text:
-            record.msg, record.args = text.partition(self._BEGINNING_OF_THE_BODY)[0].strip(), ()
+        if record.name.startswith("celery."):
+            text = record.getMessage()
+            for beginning in self._BEGINNINGS_OF_A_BODY:
+                if beginning in text:
+                    text = text.partition(beginning)[0].strip()
+                    record.msg, record.args = text, ()
         return True
 
 

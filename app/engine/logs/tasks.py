@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import signals
 
+from app.engine.conf import engine_settings
 from app.engine.logs import context
 
 logger = logging.getLogger("app.engine.tasks")
@@ -25,27 +26,30 @@ def _keep_ours(**_: Any) -> None:
 
 
 def _log_start(task_id: str, task: Any, **_: Any) -> None:
-    request = task.request
-    context.replace(
-        {
-            "task_id": task_id,
-            "task": task.name,
-            "queue": (request.delivery_info or {}).get("routing_key"),
-            "attempt": request.retries + 1,
-            "root_id": request.root_id,
-        }
-    )
+    context.replace(_identity(task_id, task))
     logger.info("task started")
+
+
+def _identity(task_id: str, task: Any) -> dict[str, Any]:
+    request = task.request
+    queue = (request.delivery_info or {}).get("routing_key") or getattr(engine_settings().topology.queue_for(task.name), "name", None)
+    return {"task_id": task_id, "task": task.name, "queue": queue, "attempt": request.retries + 1, "root_id": request.root_id or task_id}
 
 
 def _note_reason(reason: Any, **_: Any) -> None:
     logger.warning("task will be retried", extra={"reason": str(getattr(reason, "exc", reason))})
 
 
-def _log_failure(exception: BaseException, einfo: Any, **_: Any) -> None:
+def _log_failure(sender: Any, task_id: str, exception: BaseException, einfo: Any, **_: Any) -> None:
     logger.error(
         "task failed",
-        extra={"error": type(exception).__name__, "reason": str(exception), "traceback": str(einfo.traceback) if einfo else None},
+        extra={
+            # Not from the context: a run that was killed is reported by the worker's main process, which has none.
+            **_identity(task_id, sender),
+            "error": type(exception).__name__,
+            "reason": str(exception),
+            "traceback": str(einfo.traceback) if einfo else None,
+        },
     )
 
 

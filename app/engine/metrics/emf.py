@@ -25,4 +25,7 @@ def emit_all(figures: Mapping[MetricPolicy, float], dimensions: Mapping[str, str
         provider.add_metric(name=metric.name, unit=metric.unit.value, value=value)
     for name, value_of_dimension in dimensions.items():
         provider.add_dimension(name=name, value=value_of_dimension)
-    print(json.dumps(provider.serialize_metric_set(), separators=(",", ":")), file=stream or sys.stdout, flush=True)
+    out = stream or sys.stdout
+    # One write: the children of a worker share its stdout, and a line in two parts would run into another's.
+    out.write(json.dumps(provider.serialize_metric_set(), separators=(",", ":")) + "\n")
+    out.flush()

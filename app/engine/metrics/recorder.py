@@ -23,8 +23,14 @@ def _dimensions(task: Any) -> dict[str, str]:
     return {
         metrics.DEPLOYMENT: engine_settings().name_prefix,
         "Task": task.name,
-        "Queue": str((task.request.delivery_info or {}).get("routing_key") or "?"),
+        "Queue": _queue(task),
     }
+
+
+def _queue(task: Any) -> str:
+    """Of the run; of its route if the worker's main process reports a run that was killed."""
+    carried = (task.request.delivery_info or {}).get("routing_key")
+    return str(carried or getattr(engine_settings().topology.queue_for(task.name), "name", "?"))
 
 
 def _record_wait(task: Any, **_: Any) -> None:

@@ -58,4 +58,5 @@ class OutboxProducer:
             body=payload if isinstance(payload, str) else payload.decode(),
             options=json_dumps(stored),
         )
-        transaction.on_commit(background_relay.wake)
+        # Robust: what was committed must not turn into an error because a thread cannot start. The relay service sends it.
+        transaction.on_commit(background_relay.wake, robust=True)

@@ -4,7 +4,6 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from celery import current_app
 from django.db import transaction
@@ -40,23 +39,41 @@ def relay_once(limit: int = BATCH) -> RelayedBatch:
         messages = list(due[:limit])
         if not messages:
             return RelayedBatch(0, 0)
-        batch = _send(messages)
-        kept = batch.failures.keys() | batch.unanswered.keys()
+        outcome = _send(messages)
+        kept = outcome.refused.keys() | outcome.unanswered.keys()
         OutboxMessage.objects.filter(pk__in=[message.pk for position, message in enumerate(messages) if position not in kept]).delete()
-        for position, reason in batch.failures.items():
+        for position, reason in outcome.refused.items():
             _postpone(messages[position], reason)
-    if batch.unanswered:
-        raise SendUnanswered(f"{len(batch.unanswered)} messages not sent: {next(iter(batch.unanswered.values()))}")
-    logger.debug("outbox sent", extra={"messages": len(messages) - len(batch.failures)})
-    return RelayedBatch(len(messages), len(batch.failures))
+    if outcome.unanswered:
+        raise SendUnanswered(f"{len(outcome.unanswered)} messages not sent: {next(iter(outcome.unanswered.values()))}")
+    logger.debug("outbox sent", extra={"messages": len(messages) - len(outcome.refused)})
+    return RelayedBatch(len(messages), len(outcome.refused))
 
 
-def _send(messages: list[OutboxMessage]) -> Any:
-    """Publish on one channel, which sends in batches and keeps account of each position."""
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Reasons by position; what is in neither is sent."""
+
+    refused: dict[int, str]
+    unanswered: dict[int, str]
+
+
+def _send(messages: list[OutboxMessage]) -> _Outcome:
+    """Publish on one channel, which sends in batches and keeps account of each message that reached it."""
+    reached: list[int] = []
+    refused: dict[int, str] = {}
     with current_app.producer_pool.acquire(block=True) as producer, producer.channel.collect() as batch:
-        for message in messages:
-            producer.publish(message.body, exchange="", routing_key=message.queue, retry=False, **json.loads(message.options))
-    return batch
+        for position, message in enumerate(messages):
+            try:
+                producer.publish(message.body, exchange="", routing_key=message.queue, retry=False, **json.loads(message.options))
+            except Exception as error:  # noqa: BLE001 — a row of another release, of a queue that is gone: it must not hold up the others
+                refused[position] = f"{type(error).__name__}: {error}"
+            else:
+                reached.append(position)
+    return _Outcome(
+        refused=refused | {reached[number]: reason for number, reason in batch.failures.items()},
+        unanswered={reached[number]: reason for number, reason in batch.unanswered.items()},
+    )
 
 
 def _postpone(message: OutboxMessage, reason: str) -> None:

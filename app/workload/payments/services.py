@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from smtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
+from smtplib import SMTPAuthenticationError, SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -177,6 +177,9 @@ def _send(mail: EmailMessage) -> None:
     except SMTPRecipientsRefused as error:
         code = max((code for code, _ in error.recipients.values()), default=0)
         raise _mail_error(code, error) from error
+    except SMTPAuthenticationError as error:
+        # Ours to repair, and then the mail can go: not the customer's address that is wrong.
+        raise MailUnavailable(f"The mail server does not accept our credentials: code {error.smtp_code}.") from error
     except (SMTPSenderRefused, SMTPResponseException) as error:
         raise _mail_error(error.smtp_code, error) from error
     except (SMTPException, OSError) as error:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +52,17 @@ def test_ready_and_workers_are_503_while_sqs_is_away_and_live_is_not(stack: Any)
     assert _get(stack, "/health/live").status == 200
     assert _get(stack, "/health/ready").status == 503
     assert _get(stack, "/health/workers").status == 503
+
+
+def test_ready_is_503_within_seconds_when_aws_is_silent(stack: Any) -> None:
+    stack.start("web")
+    stack.network.become(Network.SILENT)
+
+    started = time.monotonic()
+    answer = _get(stack, "/health/ready")
+
+    assert answer.status == 503
+    assert time.monotonic() - started < 4
 
 
 def test_workers_is_503_when_a_queue_has_nobody_who_works(stack: Any) -> None:

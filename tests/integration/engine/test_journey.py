@@ -154,6 +154,22 @@ def test_a_message_that_sqs_refuses_stays_with_its_reason_while_its_neighbours_a
     assert error
 
 
+def test_a_row_that_can_never_be_sent_holds_up_no_other(stack: Any) -> None:
+    _run(
+        stack,
+        "from app.engine.outbox.background import background_relay\nbackground_relay.wake = lambda: None\n"
+        "with transaction.atomic():\n    [current_app.tasks['engine.debug_task'].delay() for _ in range(3)]\nprint(0)",
+    )
+    stack.query("UPDATE outbox_outboxmessage SET queue = 'a-queue-of-last-year' WHERE id = (SELECT min(id) FROM outbox_outboxmessage)")
+
+    (relay,) = stack.start("outbox-relay")
+
+    eventually(lambda: stack.depth("default"), (2, 0))
+    ((error,),) = eventually(lambda: stack.query("SELECT last_error FROM outbox_outboxmessage WHERE attempts > 0"))
+    assert "a-queue-of-last-year" in error
+    assert relay.is_running
+
+
 def test_the_ledger_knows_the_latest_tasks_with_their_outcome(running: Any) -> None:
     answer = _run(
         running,

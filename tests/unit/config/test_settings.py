@@ -58,7 +58,7 @@ def test_a_missing_variable_ends_the_process_with_a_list_and_without_a_traceback
 
 @pytest.mark.parametrize(
     "setting",
-    ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS"],
+    ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS"],
 )
 def test_https_makes_cookies_secure_and_nothing_else_does(setting: str, by_https: Any, by_http: Any) -> None:
     assert by_https[setting]

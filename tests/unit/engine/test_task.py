@@ -2,7 +2,7 @@
 
 import pytest
 from celery import current_app
-from celery.exceptions import Retry
+from celery.exceptions import Reject, Retry
 
 from app.engine.conf import engine_settings
 from app.engine.errors import PermanentError, TransientError
@@ -68,3 +68,21 @@ def test_the_pauses_are_those_that_its_docstring_promises() -> None:
     assert Task.retry_jitter is True
     assert "up to {}, {} and {} seconds".format(*pauses) in str(Task.__doc__)
     assert f"never more than {Task.retry_backoff_max}" in str(Task.__doc__)
+
+
+def test_a_retry_that_cannot_be_sent_gives_the_message_back_instead_of_failing_for_good(
+    define_task: DefineTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_send(*_: object, **__: object) -> None:
+        raise OSError("SQS is away")
+
+    task = define_task("reports.write")
+    monkeypatch.setattr(type(current_app._get_current_object()), "send_task", cannot_send)
+    task.push_request(id="1", retries=0, called_directly=False, is_eager=False, delivery_info={}, args=(), kwargs={})
+    try:
+        with pytest.raises(Reject) as raised:
+            task.retry(exc=TransientError("busy"))
+    finally:
+        task.pop_request()
+
+    assert raised.value.requeue

@@ -33,6 +33,9 @@ class NotedDeletes:
     def delete_later(self, queue: str, handle: str) -> None:
         self.asked.append((queue, handle))
 
+    def is_waiting_to_delete(self, queue: str) -> bool:
+        return any(address == queue for address, _ in self.asked)
+
     def stop(self) -> None:
         """Nothing runs."""
 
@@ -102,6 +105,19 @@ def test_a_delete_that_sqs_refuses_is_repeated_and_ends_nothing(channel: Channel
     channel.basic_ack("r")
 
     assert channel._leases.asked == [(address(), "r")]  # type: ignore[union-attr]
+    assert slots_taken(channel) == 0
+
+
+def test_while_sqs_does_not_let_us_delete_the_next_delete_is_not_even_tried(channel: Channel, sqs: FakeSqs) -> None:
+    receive(channel, handle="first")
+    receive(channel, handle="second")
+    sqs.answer = failing(DEAD[0])
+
+    channel.basic_ack("first")
+    channel.basic_ack("second")
+
+    assert len(sqs.of("delete_message")) == 1
+    assert channel._leases.asked == [(address(), "first"), (address(), "second")]  # type: ignore[union-attr]
     assert slots_taken(channel) == 0
 
 

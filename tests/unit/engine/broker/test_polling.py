@@ -6,7 +6,9 @@ from typing import Any
 
 import pycurl
 import pytest
+from botocore.exceptions import CredentialRetrievalError
 from kombu.asynchronous.aws.connection import AsyncHTTPSConnection
+from vine import promise
 
 from app.engine.aws import clients
 from app.engine.broker.polling import (
@@ -133,3 +135,19 @@ def test_every_poll_has_a_time_out_longer_than_the_long_poll_itself() -> None:
 
 def test_the_poller_uses_connections_with_a_time_out(poller: Poller) -> None:
     assert isinstance(poller.get_http_connection(), TimedConnection)
+
+
+def test_a_poll_that_cannot_be_signed_is_an_empty_answer_and_a_failure(
+    poller: Poller, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_credentials(*_: Any, **__: Any) -> None:
+        raise CredentialRetrievalError(provider="container-role", error_msg="timed out")
+
+    monkeypatch.setattr(poller.sqs_connection._request_signer, "sign", no_credentials)
+    answers: list[Any] = []
+
+    poller.receive_message("default", "http://127.0.0.1:1/123456789012/default", callback=promise(answers.append))
+
+    assert answers == [{}]
+    assert len(heard.failures) == 1
+    assert "CredentialRetrievalError" in heard.failures[0]

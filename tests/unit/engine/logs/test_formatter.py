@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery.worker.consumer import consumer
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from app.engine.logs import context
 from app.engine.logs.middleware import RequestContext
-from app.engine.logs.settings import logging_settings
+from app.engine.logs.settings import WithoutBodies, logging_settings
 from tests.unit.engine.conftest import DefineTask
 
 SECRET = "4242-4242-4242-4242"
@@ -47,6 +48,30 @@ def lines() -> Iterator[Lines]:
     root.removeHandler(handler)
     root.setLevel(level)
     context.replace({})
+
+
+@pytest.mark.parametrize("template", ["UNKNOWN_FORMAT", "UNKNOWN_TASK_ERROR", "INVALID_TASK_ERROR", "MESSAGE_DECODE_ERROR"])
+def test_what_celery_prints_of_a_message_that_it_cannot_use_ends_before_the_body(template: str) -> None:
+    text: str = getattr(consumer, template)
+    places = text.count("%s") + text.count("%r")
+    first = 1 if template == "UNKNOWN_FORMAT" else 0
+    arguments = ("not usable", *[SECRET] * (places - 1)) if not first else (SECRET,)
+    if template == "MESSAGE_DECODE_ERROR":
+        arguments = ("not usable", "type", "encoding", "headers", SECRET)
+    record = logging.LogRecord("celery.worker.consumer.consumer", logging.ERROR, __file__, 1, text, arguments, None)
+
+    assert WithoutBodies().filter(record)
+
+    assert SECRET not in record.getMessage()
+    assert record.getMessage().strip()
+
+
+def test_the_query_of_a_failed_request_is_in_no_line(lines: Lines) -> None:
+    logging.getLogger("django.request").warning(
+        "Not Found: %s", "/nothing", extra={"request": RequestFactory().get(f"/nothing?q={SECRET}")}
+    )
+
+    assert SECRET not in lines.text
 
 
 def test_a_line_is_one_json_object_whatever_the_message_holds(lines: Lines) -> None:

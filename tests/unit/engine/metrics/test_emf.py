@@ -83,3 +83,17 @@ def test_figures_of_one_line_do_not_leak_into_the_next() -> None:
     written(emit, metrics.TASK_RUNS, 1, values(metrics.TASK_RUNS))
 
     assert set(written(emit, metrics.OUTBOX_LAG, 3, values(metrics.OUTBOX_LAG))) == {"_aws", "OutboxLag", *metrics.OUTBOX_LAG.dimensions}
+
+
+def test_a_line_is_one_write_because_the_children_of_a_worker_share_a_stream() -> None:
+    writes: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    emit(metrics.OUTBOX_LAG, 1, dict.fromkeys(metrics.OUTBOX_LAG.dimensions, "x"), Stream())
+
+    assert len(writes) == 1
+    assert writes[0].endswith("}\n")
