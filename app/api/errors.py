@@ -17,6 +17,15 @@ class FieldError:
     reason: str
 
 
+#: As RFC 9110 has them; Python before 3.13 has the older words, and an answer must not change with it.
+_PHRASES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large", HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content"}
+
+
+def phrase_of(status: int) -> str:
+    """What the status is called, in every version of Python."""
+    return _PHRASES.get(HTTPStatus(status), HTTPStatus(status).phrase)
+
+
 class Problem(Exception):
     """Raised by views and what they call to answer with an error. ``title`` defaults to the status's own phrase."""
 
@@ -32,7 +41,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status = HTTPStatus(status)
-        self.title = title or self.status.phrase
+        self.title = title or phrase_of(self.status)
         self.detail = detail
         self.type = type
         self.errors = tuple(errors)

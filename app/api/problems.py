@@ -14,7 +14,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from app.api.documents import StrictParser
-from app.api.errors import FieldError, Problem
+from app.api.errors import FieldError, Problem, phrase_of
 from app.engine.errors import TransientError
 
 MEDIA_TYPE = "application/problem+json"
@@ -82,7 +82,7 @@ def install_problem_handlers(api: NinjaAPI) -> None:
 def standard_problem(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """What there is to say when only the status is known."""
     standard = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": _RETRY_AFTER_SECONDS}}.get(status, {})
-    phrase = HTTPStatus(status).phrase
+    phrase = phrase_of(status)
     return Problem(status, detail=_DETAILS.get(status, f"{phrase}."), headers=standard | dict(headers or {}))
 
 
@@ -150,4 +150,4 @@ def _documented(status: int) -> dict[str, Any]:
         properties["errors"] = {"type": "array", "items": {"type": "object", "properties": refused, "required": list(refused)}}
         example["errors"] = [asdict(FieldError(where="body", field="amount", reason="expected 1 or more"))]
     schema = {"title": "Problem", "type": "object", "properties": properties, "required": ["type", "title", "status", "detail"]}
-    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
+    return {"description": phrase_of(status), "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}

@@ -1,1 +1,1 @@
-"""What stands in for AWS, RDS and Stripe on a laptop: one module and one process each, on loopback only."""
+"""What stands in for AWS, RDS and Stripe on a laptop: one process each, on loopback only."""

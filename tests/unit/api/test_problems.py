@@ -14,7 +14,7 @@ def test_a_problem_is_a_document_of_rfc_9457() -> None:
     assert response["Content-Type"] == MEDIA_TYPE
     assert json.loads(response.content) == {
         "type": "about:blank",
-        "title": "Unprocessable Entity",
+        "title": "Unprocessable Content",
         "status": 422,
         "detail": "No.",
         "errors": [{"where": "body", "field": "amount", "reason": "is required"}],

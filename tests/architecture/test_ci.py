@@ -1,0 +1,28 @@
+"""One command is CI, here and there."""
+
+import os
+
+import pytest
+
+from tests.support.environment import REPOSITORY
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (".ci/run", "\nscripts/test\n"),
+        (".ci/run", "\nexec scripts/test long\n"),
+        (".github/workflows/ci.yml", "- run: .ci/run\n"),
+        ("scripts/test", "scripts/lint && exec .venv/bin/python -m pytest"),
+        ("scripts/lint", ".venv/bin/lint-imports"),
+    ],
+)
+def test_each_command_calls_the_next(file: str, line: str) -> None:
+    assert line in (REPOSITORY / file).read_text()
+
+
+@pytest.mark.parametrize(
+    "script", [".ci/run", *(f"scripts/{name}" for name in ("run", "test", "lint", "bootstrap", "lock", "synth", "reference"))]
+)
+def test_a_command_can_be_run(script: str) -> None:
+    assert os.access(REPOSITORY / script, os.X_OK)
