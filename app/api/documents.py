@@ -2,21 +2,29 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 
-from app.api.errors import FieldError, Problem
+from app.api.errors import LONGEST_PATH, MOST_ERRORS, FieldError, Problem
 
 _MEDIA_TYPE = "application/json"
+_Place = tuple[Any, str]
+"""The place above, or ``None``, and the name here."""
+#: No body of ours has a tenth of these; whoever sends more wants to see what it costs us.
+MOST_NAMES = 1000
+MOST_DIGITS = 400
 
 
 class StrictParser(Parser):
     """Accepts UTF-8 JSON with unique names, finite numbers and no NUL character, sent as ``application/json``."""
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            raise Problem(411, detail="The body must come with its Content-Length; chunked bodies are not read.")
         if request.content_type != _MEDIA_TYPE:
             sent = request.content_type or "nothing"
             raise Problem(415, detail=f"The body must be sent with Content-Type {_MEDIA_TYPE}, this one came with {sent[:100]}.")
@@ -33,7 +41,7 @@ class StrictParser(Parser):
 def read_json(text: bytes) -> Any:
     """Parse a body. Raises :class:`Problem` 400 that says what is wrong with it."""
     try:
-        return json.loads(text.decode(), object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+        return json.loads(text.decode(), object_pairs_hook=_unique_names, parse_constant=_refuse_constant, parse_int=_read_integer)
     except UnicodeDecodeError as error:
         raise Problem(400, detail=f"The body is not UTF-8: byte {error.start} cannot be read.") from error
     except RecursionError as error:
@@ -50,10 +58,18 @@ def canonical_json(document: Any) -> bytes:
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_NAMES:
+        raise ValueError(f"an object has more than {MOST_NAMES:,} names")
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return document
+
+
+def _read_integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -62,25 +78,30 @@ def _refuse_constant(name: str) -> Any:
 
 def _refuse_nul(where: str, document: Any) -> None:
     """PostgreSQL cannot store the NUL character, so it would fail much later and less clearly."""
-    errors = [FieldError(where=where, field=path, reason="must not hold the NUL character") for path in _paths_with_nul(document)]
+    found = islice(_paths_with_nul(document), MOST_ERRORS)
+    errors = [FieldError(where=where, field=path, reason="must not hold the NUL character") for path in found]
     if errors:
         raise Problem(422, detail="Some fields cannot be accepted.", errors=errors)
 
 
 def _paths_with_nul(document: Any) -> Iterator[str]:
-    left: list[tuple[str, Any]] = [("", document)]
+    """Where NUL characters stand. Paths are put together for these only: names may be long, and values many."""
+    left: list[tuple[_Place | None, Any]] = [(None, document)]
     while left:
-        path, value = left.pop()
+        place, value = left.pop()
         if isinstance(value, str) and "\0" in value:
-            yield path
+            yield _path(place)
         elif isinstance(value, dict):
-            left += [(_below(path, name), child) for name, child in value.items()]
+            left += [((place, name), child) for name, child in value.items()]
             if any("\0" in name for name in value):
-                yield path
+                yield _path(place)
         elif isinstance(value, list):
-            left += [(_below(path, str(index)), child) for index, child in enumerate(value)]
+            left += [((place, str(index)), child) for index, child in enumerate(value)]
 
 
-def _below(path: str, name: str) -> str:
-    name = name.replace("\0", "�")
-    return f"{path}.{name}" if path else name
+def _path(place: "_Place | None") -> str:
+    names: list[str] = []
+    while place is not None:
+        place, name = place
+        names.append(name[:LONGEST_PATH].replace("\0", "�"))
+    return ".".join(reversed(names))[:LONGEST_PATH]

@@ -1,9 +1,13 @@
 """What views raise to answer with an error."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any
+
+#: An answer must not grow with what was sent: a list of errors is for a person.
+MOST_ERRORS = 20
+LONGEST_PATH = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +46,9 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = HTTPStatus(status)
         self.title = title or phrase_of(self.status)
-        self.detail = detail
+        self.detail = detail if len(errors) <= MOST_ERRORS else f"{detail} The first {MOST_ERRORS} of {len(errors):,} are listed."
         self.type = type
-        self.errors = tuple(errors)
+        self.errors = tuple(replace(error, field=error.field[:LONGEST_PATH]) for error in errors[:MOST_ERRORS])
         self.headers = dict(headers or {})
 
     @property

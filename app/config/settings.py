@@ -109,6 +109,9 @@ STATIC_URL = "static/"
 #: Few files, served from where they lie: there is no collectstatic step to forget.
 WHITENOISE_USE_FINDERS = True
 
+#: Nothing that people or programs send us is larger; uploads of files go another way.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
 # -- Security: follows from whether people reach us by https -----------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _environment.is_https
 SECURE_HSTS_SECONDS = 31_536_000 if _environment.is_https else 0

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from app.console.wording import coarse_duration, counted, listed
 from app.engine.aws.queue_depth import QueueDepth
-from app.engine.health.fleet import is_late, outbox_patience, unattended_queues
+from app.engine.health.fleet import absent_services, is_late, outbox_patience, unattended_queues
 from app.engine.ledger.records import TaskRecord
 from app.engine.outbox.lag import OutboxLag
 from app.engine.workers.registry import WorkerRecord
@@ -91,6 +91,7 @@ def queue_rows(overview: Overview, topology: Topology) -> tuple[QueueRow, ...]:
 def judge(overview: Overview, topology: Topology) -> Verdict:
     problems = (
         *_queues_without_worker(overview, topology),
+        *_absent_services(overview, topology),
         *_late_queues(overview, topology),
         *_outbox_lag(overview, topology),
         *_dead_letters(overview, topology),
@@ -112,8 +113,19 @@ def _all_is_well(overview: Overview, topology: Topology) -> str:
 
 def _queues_without_worker(overview: Overview, topology: Topology) -> Iterable[Problem]:
     if missing := _unattended(overview, topology):
-        text = "No worker is alive: every job waits." if not overview.workers.data else f"No living worker receives from {listed(missing)}."
+        text = (
+            "No worker is alive: every job waits."
+            if len(missing) == len(topology.queues)
+            else f"No living worker receives from {listed(missing)}."
+        )
         yield Problem(level=Level.BAD, text=text)
+
+
+def _absent_services(overview: Overview, topology: Topology) -> Iterable[Problem]:
+    if overview.workers.data is None:
+        return
+    for name in absent_services(topology, overview.workers.data):
+        yield Problem(level=Level.BAD, text=f"{name} is not alive: {topology.service(name).purpose}")
 
 
 def _late_queues(overview: Overview, topology: Topology) -> Iterable[Problem]:

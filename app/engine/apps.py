@@ -1,3 +1,7 @@
+import atexit
+from typing import Any
+
+from celery import signals
 from django.apps import AppConfig
 from django.core import checks
 
@@ -17,3 +21,13 @@ class EngineConfig(AppConfig):
         task_lines.connect()
         recorder.connect()
         grace.connect()
+        signals.beat_init.connect(_report_beat, dispatch_uid="engine.presence", weak=False)
+
+
+def _report_beat(**_: Any) -> None:
+    from app.engine.conf import engine_settings
+    from app.engine.workers.presence import Presence
+
+    presence = Presence(engine_settings())
+    presence.start()
+    atexit.register(presence.stop)

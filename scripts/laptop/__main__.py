@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 
+from app.config.workload import PAGES
 from app.topology import TOPOLOGY
 from scripts.laptop.background import Background
 from scripts.laptop.backing import Backing
 from scripts.laptop.demo import DemoFailed, Shop, Story
-from scripts.laptop.environment import Addresses, Secrets, application_environment
+from scripts.laptop.environment import REPOSITORY, VAR, Addresses, Secrets, application_environment
 from scripts.laptop.journeys import JOURNEYS
 from scripts.laptop.ports import Ports
 from scripts.laptop.schema import OPERATOR, Schema
@@ -19,8 +19,6 @@ from scripts.laptop.services import Services
 from scripts.laptop.session import Interrupted, Session, run_session
 from scripts.laptop.terminal import Terminal
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-VAR = REPOSITORY / "var"
 _HIGHEST_PORT = 65_535
 _IDLE = timedelta(milliseconds=200)
 _DEMO_WITHIN = timedelta(minutes=3)
@@ -32,7 +30,8 @@ PostgreSQL and a payment gateway. Then it takes a shop through its morning, chec
 """
 _NOTES = """\
 Everything is kept in var/: the database, secrets, mails, logs. The simulated AWS forgets its queues and tables when it ends while
-PostgreSQL remembers: what was committed and not sent goes out at the next start, and the schedule takes up unfinished payments.
+PostgreSQL remembers: what was committed and not sent goes out at the next start, and the schedule takes up unfinished payments,
+within about five minutes of it. Django's commands, in the environment of the running session: scripts/manage <command>.
 A second clone may run at the same time; a second session in one clone is refused.
 """
 
@@ -123,17 +122,22 @@ def _tell(session: Session, shop: Shop, journey: Callable[[Shop], Story]) -> boo
 
 
 def _tell_addresses(terminal: Terminal, addresses: Addresses, own: Secrets) -> None:
-    terminal.say(
-        f"""
-  Console    {addresses.web}/console/
-  Payments   {addresses.web}/payments/
-  API        {addresses.web}/api/docs
-  Log in as  {OPERATOR}, password {own.console_password}
-  API token  in {VAR / "api-token"}
-  Logs       {VAR / "log"}
+    places = {
+        "Console": f"{addresses.web}/console/",
+        **{_title(mount): f"{addresses.web}/{mount}" for mount in PAGES},
+        "API": f"{addresses.web}/api/docs",
+        "Log in as": f"{OPERATOR}, password {own.console_password}",
+        "API token": f"in {VAR / 'api-token'}",
+        "Logs": str(VAR / "log"),
+    }
+    width = max(map(len, places))
+    lines = "\n".join(f"  {name:<{width}}  {place}" for name, place in places.items())
+    terminal.say(f"\n{lines}\n\nCtrl-C ends everything.")
 
-Ctrl-C ends everything."""
-    )
+
+def _title(mount: str) -> str:
+    """``book-loans/`` is "Book loans"."""
+    return mount.strip("/").replace("-", " ").capitalize()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import psutil
 
 from scripts.laptop.background import Background
 from scripts.laptop.environment import NAME_PREFIX, REGION, Addresses, Database, bare_environment
-from scripts.laptop.session import LOOK_EVERY, Child, Session, SessionFailed
+from scripts.laptop.last_words import last_words
+from scripts.laptop.session import LOOK_EVERY, Child, Session, SessionFailed, describe_end
 
 if TYPE_CHECKING:
     from scripts.laptop.postgres import Postgres
@@ -72,7 +73,7 @@ class Backing:
             server.start()
         except PostgresFailed as error:
             raise SessionFailed(str(error)) from error
-        return Database(host=server.host, port=server.port, name=server.database, user=server.user, password=server.password)
+        return database_of(server)
 
     def _stop_postgres(self) -> None:
         if self._database is not None:
@@ -105,10 +106,19 @@ class Backing:
 
     def _watch(self) -> None:
         for server in self._servers:
-            if server.exit_status is not None:
-                raise SessionFailed(
-                    f"{server.name} {server.how_it_ended()}; nothing works without it. The end of {server.log}:\n{server.tail()}"
-                )
+            _check_alive(server.name, server.exit_status, server.log)
+        # Until it is up its own thread tries again, and reports.
+        if self._postgres is not None and self._database is not None and self._database.is_done:
+            _check_alive("PostgreSQL", self._postgres.exit_status, self._postgres.log)
+
+
+def database_of(server: "Postgres") -> Database:
+    return Database(host=server.host, port=server.port, name=server.database, user=server.user, password=server.password)
+
+
+def _check_alive(name: str, exit_status: int | None, log: Path) -> None:
+    if exit_status is not None:
+        raise SessionFailed(f"{name} {describe_end(exit_status)}; nothing works without it. The end of {log}:\n{last_words(log)}")
 
 
 def _is_listening(server: Child) -> bool:

@@ -10,6 +10,9 @@ from pathlib import Path
 from app.topology import TOPOLOGY, ServicePolicy
 from scripts.laptop.loopback import HOST
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: What the sessions of this clone keep.
+VAR = REPOSITORY / "var"
 REGION = "eu-central-1"
 #: The account that moto plays.
 ACCOUNT_ID = "123456789012"

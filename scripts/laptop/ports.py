@@ -32,6 +32,10 @@ class Ports:
         with suppress(FileNotFoundError, ValueError, AttributeError):  # nothing remembered
             self._known = {str(name): int(port) for name, port in json.loads(memory.read_text()).items()}
 
+    def last(self, name: str) -> int:
+        """The port of last time, unclaimed. Raises :class:`KeyError`."""
+        return self._known[name]
+
     def claim_exactly(self, name: str, port: int) -> int:
         """Raises :class:`PortTaken`."""
         if not self._claim(port):

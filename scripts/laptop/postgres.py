@@ -51,6 +51,8 @@ _INITDB = (
 _START_WITHIN = timedelta(seconds=30)
 _FAST_SHUTDOWN_WITHIN = timedelta(seconds=2)
 _PORTS_TO_TRY = 5
+#: Which line of PostgreSQL's postmaster.pid says what.
+_PID, _PORT, _STATE = 0, 3, 7
 
 
 class PostgresFailed(RuntimeError):
@@ -71,7 +73,7 @@ class Postgres:
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         self._cluster = self._data / "cluster"
-        self._log = self._data / "server.log"
+        self.log = self._data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
         self._port: int | None = None
@@ -90,6 +92,11 @@ class Postgres:
         if self._password is None:
             raise PostgresFailed(f"The password of {self._data} is not known yet. Call start() first.")
         return self._password
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the server ended that this process started; ``None`` while it runs, before ``start`` and after ``stop``."""
+        return None if self._process is None else self._process.poll()
 
     @property
     def url(self) -> str:
@@ -119,6 +126,16 @@ class Postgres:
         except BaseException:
             self.stop()
             raise
+
+    def find(self) -> None:
+        """Learn port and password of the server that another process has started. Raises :class:`PostgresFailed` if none is ready."""
+        with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            lines = self._pid_file_lines()
+            if _is_ready(lines) and _works_in(psutil.Process(int(lines[_PID])), self._cluster):
+                self._password = (self._data / "password").read_text()
+                self._port = int(lines[_PORT])
+                return
+        raise PostgresFailed(f"No PostgreSQL is ready in {self._data}.")
 
     def stop(self) -> None:
         """Stop the server within three seconds. Open transactions are rolled back; stopping a stopped one does nothing."""
@@ -194,7 +211,7 @@ class Postgres:
         for attempt in range(1, _PORTS_TO_TRY + 1):
             port = _free_port()
             settings = [f"--{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
-            with self._log.open("ab") as log:
+            with self.log.open("ab") as log:
                 process = subprocess.Popen(
                     [_program("postgres"), "-D", str(self._cluster), *settings],
                     stdin=subprocess.DEVNULL,
@@ -219,9 +236,8 @@ class Postgres:
             if process.poll() is not None:
                 return False
             with suppress(FileNotFoundError):
-                lines = (self._cluster / "postmaster.pid").read_text().splitlines()
-                # the first line is the pid, which a stale file has wrong; the eighth is the state
-                if lines[:1] == [str(process.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]:
+                lines = self._pid_file_lines()
+                if _is_ready(lines) and lines[_PID] == str(process.pid):  # a stale file has another one
                     return True
             time.sleep(0.01)
         raise PostgresFailed(f"PostgreSQL in {self._data} was not ready after {_START_WITHIN}:\n{self._last_words()}")
@@ -239,8 +255,11 @@ class Postgres:
         if done.returncode != 0:
             raise PostgresFailed(f"{program} in {self._data} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")
 
+    def _pid_file_lines(self) -> list[str]:
+        return (self._cluster / "postmaster.pid").read_text().splitlines()
+
     def _last_words(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -256,6 +275,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
+
+
+def _is_ready(pid_file_lines: list[str]) -> bool:
+    return [line.strip() for line in pid_file_lines[_STATE : _STATE + 1]] == ["ready"]
 
 
 def _works_in(process: psutil.Process, cluster: Path) -> bool:

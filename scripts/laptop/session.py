@@ -25,13 +25,13 @@ from typing import IO, Self
 import psutil
 
 from scripts.laptop.guardian import Guardian
+from scripts.laptop.last_words import last_words
 from scripts.laptop.record import ProcessMark, RunRecord
 from scripts.laptop.terminal import Terminal
 
 LOOK_EVERY = timedelta(milliseconds=50)
 _SERVERS_GRACE = timedelta(seconds=0.5)
 _LEFTOVERS_GRACE = timedelta(seconds=3)
-_TAIL_LINES = 20
 
 
 class SessionFailed(RuntimeError):
@@ -67,14 +67,10 @@ class Child:
 
     def tail(self) -> str:
         """Its last words, indented."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n".join(f"    {line}" for line in lines) or "    (it said nothing)"
+        return last_words(self.log)
 
     def how_it_ended(self) -> str:
-        status = self.exit_status
-        if status is None:
-            return "is running"
-        return f"ended with exit code {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
+        return describe_end(self.exit_status)
 
     def give(self, text: str) -> None:
         """Write to its standard input and close it."""
@@ -93,6 +89,13 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # macOS denies signals to a group of zombies
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def describe_end(exit_status: int | None) -> str:
+    """How a process ended, in words that follow its name."""
+    if exit_status is None:
+        return "is running"
+    return f"ended with exit code {exit_status}" if exit_status >= 0 else f"was ended by {signal.Signals(-exit_status).name}"
 
 
 class Session:

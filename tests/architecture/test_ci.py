@@ -22,7 +22,7 @@ def test_each_command_calls_the_next(file: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [".ci/run", *(f"scripts/{name}" for name in ("run", "test", "lint", "bootstrap", "lock", "synth", "reference"))]
+    "script", [".ci/run", *(f"scripts/{name}" for name in ("run", "manage", "test", "lint", "bootstrap", "lock", "synth", "reference"))]
 )
 def test_a_command_can_be_run(script: str) -> None:
     assert os.access(REPOSITORY / script, os.X_OK)

@@ -15,7 +15,10 @@ import psutil
 import pytest
 
 from app.topology import TOPOLOGY, PulseHealth, ServicePolicy
+from scripts.laptop.backing import Backing
 from scripts.laptop.environment import Addresses, Database, Secrets, application_environment, bare_environment
+from scripts.laptop.last_words import last_words
+from scripts.laptop.manage import SessionAbsent, session_environment
 from scripts.laptop.ports import Ports, PortTaken
 from scripts.laptop.record import ProcessMark, RunRecord
 from scripts.laptop.services import Services
@@ -68,6 +71,28 @@ def run_scenario(var: Path, scenario: str, *, is_patient: bool) -> int:
         services.start()
         services.wait_until_healthy()
         session.terminal.say("all healthy")
+        while True:
+            session.look()
+            time.sleep(0.02)
+
+    return run_session(var, Terminal(), work)
+
+
+def run_backing(var: Path) -> int:
+    """What stands in for AWS, RDS and Stripe, without services."""
+
+    def work(session: Session) -> int:
+        ports = Ports(var / "ports.json")
+        Secrets.kept_in(var / "secrets.json")
+        backing = Backing(
+            session,
+            Addresses(web_port=ports.claim("web"), aws_port=ports.claim("aws"), gateway_port=ports.claim("gateway")),
+            REPOSITORY,
+        )
+        backing.start()
+        backing.database()
+        backing.wait_until_provisioned()
+        session.terminal.say("all there")
         while True:
             session.look()
             time.sleep(0.02)
@@ -259,6 +284,41 @@ def test_a_stranger_with_a_recorded_pid_is_left_alone(tmp_path: Path) -> None:
         stranger.kill()
 
 
+def test_a_command_gets_the_environment_of_the_running_session_until_its_database_dies(start: Start) -> None:
+    run = start("backing")
+    eventually(run.output, lambda text: "all there" in text, within=60)
+
+    environment = session_environment(run.var)
+    migrations = [sys.executable, "-m", "app.manage", "showmigrations", "api"]
+    asked = subprocess.run(migrations, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    assert "[ ] 0001_tokens_and_answers" in asked.stdout
+
+    postmaster = int((run.var / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(postmaster, signal.SIGKILL)
+
+    assert run.exit_status() == 1
+    assert "PostgreSQL was ended by SIGKILL; nothing works without it." in run.output()
+    with pytest.raises(SessionAbsent, match="Start scripts/run"):
+        session_environment(run.var)
+
+
+def test_last_words_are_readable_and_without_metrics(tmp_path: Path) -> None:
+    log = tmp_path / "till.log"
+    events = [
+        {"level": "ERROR", "message": "till jammed", "at": "09:00", "reason": "a coin"},
+        {"_aws": {}, "TaskRuns": [1.0]},
+        {"level": "ERROR", "message": "till lost", "at": "09:01", "exc_info": "Traceback:\n  File …\nOSError: gone"},
+    ]
+    log.write_text("\n".join([*map(json.dumps, events), "the printer is on fire"]))
+
+    assert last_words(log).splitlines() == [
+        "    09:00 ERROR till jammed: a coin",
+        "    09:01 ERROR till lost: OSError: gone",
+        "    the printer is on fire",
+    ]
+
+
 def test_ports_are_remembered_and_a_taken_one_is_refused_by_name(tmp_path: Path) -> None:
     port = free_port()
     memory = tmp_path / "ports.json"
@@ -288,4 +348,6 @@ def test_every_required_variable_has_a_value_and_nothing_of_the_caller_gets_in(t
 
 
 if __name__ == "__main__":
+    if sys.argv[2] == "backing":
+        sys.exit(run_backing(Path(sys.argv[1])))
     sys.exit(run_scenario(Path(sys.argv[1]), sys.argv[2], is_patient=sys.argv[3] == "patient"))

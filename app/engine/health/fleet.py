@@ -8,7 +8,7 @@ from app.engine.aws.queue_depth import QueueDepth, read_queue_depths
 from app.engine.conf import EngineSettings
 from app.engine.outbox.lag import OutboxLag, read_outbox_lag
 from app.engine.workers.registry import WorkerRecord, live_workers
-from app.topology import QueuePolicy, Topology
+from app.topology import PulseHealth, QueuePolicy, Topology
 from app.topology.metrics import OUTBOX_LAG
 
 
@@ -32,6 +32,7 @@ def judge(settings: EngineSettings, queues: Sequence[QueueDepth], workers: Seque
     """What is wrong, in words; empty if nothing is."""
     topology = settings.topology
     problems = [f"{queue}: no living worker" for queue in unattended_queues(topology, workers)]
+    problems += [f"{service}: not alive" for service in absent_services(topology, workers)]
     for depth in queues:
         policy = topology.queue(depth.queue)
         if depth.dead:
@@ -47,6 +48,16 @@ def unattended_queues(topology: Topology, workers: Iterable[WorkerRecord]) -> li
     """The queues that no living worker receives from."""
     attended = {name for worker in workers for name in worker.queues}
     return [queue.name for queue in topology.queues if queue.name not in attended]
+
+
+def absent_services(topology: Topology, workers: Iterable[WorkerRecord]) -> list[str]:
+    """The services without a queue that should be heard of and are not: beat, the outbox relay."""
+    present = {worker.service for worker in workers}
+    return [
+        service.name
+        for service in topology.services
+        if isinstance(service.health, PulseHealth) and not service.consumes and service.name not in present
+    ]
 
 
 def is_late(policy: QueuePolicy, depth: QueueDepth) -> bool:

@@ -48,7 +48,7 @@ def workers(request: HttpRequest) -> JsonResponse:
         return _answer(request, healthy=False, details={"problems": [str(error)]})
     details = asdict(fleet)
     details["summary"] = {
-        "live_workers": len(fleet.workers),
+        "live_workers": sum(1 for worker in fleet.workers if worker.queues),
         "active": sum(len(worker.running) for worker in fleet.workers),
         "reserved": sum(worker.reserved for worker in fleet.workers),
     }

@@ -58,6 +58,8 @@ def logging_settings(*, level: str, service: str, release: str) -> dict[str, Any
             "botocore": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
+            # A refused request is one line of ours; without this it would be a second one that says less.
+            "django.request": {"level": "ERROR"},
             "django.server": {"handlers": [], "level": "WARNING"},
         },
     }

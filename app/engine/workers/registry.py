@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from socket import gethostname
 from typing import Any
 
 from app.engine.aws import clients
@@ -57,6 +58,28 @@ def report_worker(settings: EngineSettings, worker: WorkerRecord) -> None:
     """Write the item of a living worker. Raises :class:`~app.engine.aws.errors.AwsUnavailable` or ``AwsRefused``."""
     with translated("report this worker"):
         clients.dynamodb(settings).put_item(TableName=_table(settings), Item=_item(worker))
+
+
+def service_hostname(settings: EngineSettings) -> str:
+    return f"{settings.service}@{gethostname()}"
+
+
+def report_service(settings: EngineSettings, started_at: datetime, now: datetime) -> None:
+    """Write the item of a living service that runs no jobs: beat, the outbox relay. Raises what :func:`report_worker` raises."""
+    report_worker(
+        settings,
+        WorkerRecord(
+            hostname=service_hostname(settings),
+            service=settings.service,
+            queues=(),
+            slots=0,
+            running=(),
+            reserved=0,
+            release=settings.release,
+            started_at=started_at,
+            seen_at=now,
+        ),
+    )
 
 
 def forget_worker(settings: EngineSettings, hostname: str) -> None:

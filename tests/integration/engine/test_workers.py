@@ -35,6 +35,16 @@ def test_a_worker_is_listed_while_it_lives_and_gone_when_it_stops(stack: Any) ->
     assert _workers(stack) == []
 
 
+def test_beat_and_the_relay_are_heard_of_while_their_loops_turn(stack: Any) -> None:
+    services = stack.start("beat", "outbox-relay")
+
+    eventually(lambda: {service for service, *_ in _workers(stack)}, {"beat", "outbox-relay"}, within=15)
+
+    for service in services:
+        assert service.stop() == 0
+    assert _workers(stack) == []
+
+
 def test_an_idle_worker_stops_within_seconds_of_sigterm(stack: Any) -> None:
     (worker,) = stack.start("worker-default")
 

@@ -33,11 +33,12 @@ def worker(service: ServicePolicy) -> WorkerRecord:
 
 
 WORKERS = tuple(worker(service) for service in TOPOLOGY.services if service.consumes)
+OTHERS = tuple(worker(service) for service in TOPOLOGY.services if service.name in ("beat", "outbox-relay"))
 WELL = Overview(
     at=NOW,
     queues=Section(data=tuple(depth(queue) for queue in TOPOLOGY.queues)),
     outbox=Section(data=OutboxLag(waiting=0, oldest=None, failing=0)),
-    workers=Section(data=WORKERS),
+    workers=Section(data=(*WORKERS, *OTHERS)),
     tasks=Section(data=()),
 )
 
@@ -77,14 +78,24 @@ def test_a_message_is_late_only_above_the_alarm_age() -> None:
 
 
 def test_a_queue_without_a_living_worker_is_named() -> None:
-    overview = replace(WELL, workers=Section(data=tuple(found for found in WORKERS if FIRST.name not in found.queues)))
+    overview = replace(WELL, workers=Section(data=tuple(found for found in (*WORKERS, *OTHERS) if FIRST.name not in found.queues)))
 
     assert judge(overview, TOPOLOGY).summary == f"No living worker receives from {FIRST.name}."
     assert queue_rows(overview, TOPOLOGY)[0].state is QueueState.UNATTENDED
 
 
 def test_a_fleet_without_workers_says_so() -> None:
-    assert judge(replace(WELL, workers=Section(data=())), TOPOLOGY).summary == "No worker is alive: every job waits."
+    assert judge(replace(WELL, workers=Section(data=OTHERS)), TOPOLOGY).summary == "No worker is alive: every job waits."
+
+
+@pytest.mark.parametrize("gone", OTHERS, ids=lambda found: found.service)
+def test_a_service_without_a_queue_is_missed_too(gone: WorkerRecord) -> None:
+    overview = replace(WELL, workers=Section(data=tuple(found for found in (*WORKERS, *OTHERS) if found is not gone)))
+
+    verdict = judge(overview, TOPOLOGY)
+
+    assert verdict.level is Level.BAD
+    assert verdict.summary.startswith(f"{gone.service} is not alive: ")
 
 
 def test_the_outbox_may_lag_as_long_as_its_alarm_allows() -> None:
@@ -114,7 +125,7 @@ def test_unread_workers_leave_no_queue_unattended() -> None:
 
 
 def test_several_problems_are_listed_the_worst_first() -> None:
-    overview = replace(with_depths(depth(FIRST, dead=2)), workers=Section(data=WORKERS[1:]), outbox=Section(error="refused"))
+    overview = replace(with_depths(depth(FIRST, dead=2)), workers=Section(data=(*WORKERS[1:], *OTHERS)), outbox=Section(error="refused"))
 
     verdict = judge(overview, TOPOLOGY)
 

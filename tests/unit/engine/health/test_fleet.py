@@ -28,60 +28,68 @@ WORKER = WorkerRecord(
     started_at=NOON,
     seen_at=NOON,
 )
+OTHERS = [replace(WORKER, hostname=f"{name}@one", service=name, queues=(), slots=0) for name in ("beat", "outbox-relay")]
 SENT = OutboxLag(waiting=0, oldest=None, failing=0)
 
 
 def test_nothing_is_wrong_with_queues_that_are_served_and_empty() -> None:
-    assert judge(SETTINGS, [EMPTY], [WORKER], SENT) == []
+    assert judge(SETTINGS, [EMPTY], [WORKER, *OTHERS], SENT) == []
 
 
 def test_a_long_queue_that_moves_is_no_problem() -> None:
-    assert judge(SETTINGS, [replace(EMPTY, visible=10_000, in_flight=400, delayed=3, oldest=LIMIT)], [WORKER], SENT) == []
+    assert judge(SETTINGS, [replace(EMPTY, visible=10_000, in_flight=400, delayed=3, oldest=LIMIT)], [WORKER, *OTHERS], SENT) == []
 
 
 def test_a_queue_without_a_living_worker_is_named() -> None:
     others = tuple(name for name in QUEUES if name != "emails")
 
-    assert judge(SETTINGS, [EMPTY], [replace(WORKER, queues=others)], SENT) == ["emails: no living worker"]
+    assert judge(SETTINGS, [EMPTY], [replace(WORKER, queues=others), *OTHERS], SENT) == ["emails: no living worker"]
 
 
 def test_it_takes_one_worker_for_each_queue() -> None:
     workers = [replace(WORKER, hostname=f"{name}@one", queues=(name,)) for name in QUEUES]
 
-    assert judge(SETTINGS, [EMPTY], workers, SENT) == []
-    assert judge(SETTINGS, [EMPTY], workers[1:], SENT) == [f"{QUEUES[0]}: no living worker"]
+    assert judge(SETTINGS, [EMPTY], [*workers, *OTHERS], SENT) == []
+    assert judge(SETTINGS, [EMPTY], [*workers[1:], *OTHERS], SENT) == [f"{QUEUES[0]}: no living worker"]
 
 
 def test_dead_letters_are_counted() -> None:
-    assert judge(SETTINGS, [replace(EMPTY, dead=3)], [WORKER], SENT) == ["emails: 3 dead letters"]
+    assert judge(SETTINGS, [replace(EMPTY, dead=3)], [WORKER, *OTHERS], SENT) == ["emails: 3 dead letters"]
 
 
 def test_a_message_that_has_waited_longer_than_its_queue_allows_is_told_with_both_figures() -> None:
     late = LIMIT + timedelta(seconds=1)
 
-    assert judge(SETTINGS, [replace(EMPTY, visible=1, oldest=late)], [WORKER], SENT) == [
+    assert judge(SETTINGS, [replace(EMPTY, visible=1, oldest=late)], [WORKER, *OTHERS], SENT) == [
         f"emails: the oldest message has waited {late}, the limit is {LIMIT}"
     ]
 
 
 @pytest.mark.parametrize("oldest", [None, timedelta(0), outbox_patience(TOPOLOGY)])
 def test_an_outbox_that_keeps_up_is_no_problem(oldest: timedelta | None) -> None:
-    assert judge(SETTINGS, [EMPTY], [WORKER], replace(SENT, waiting=5, oldest=oldest)) == []
+    assert judge(SETTINGS, [EMPTY], [WORKER, *OTHERS], replace(SENT, waiting=5, oldest=oldest)) == []
 
 
 def test_an_outbox_that_is_behind_says_by_how_much() -> None:
     lag = OutboxLag(waiting=7, oldest=timedelta(minutes=2), failing=1)
 
-    assert judge(SETTINGS, [EMPTY], [WORKER], lag) == ["outbox: 7 messages not sent, the oldest for 0:02:00"]
+    assert judge(SETTINGS, [EMPTY], [WORKER, *OTHERS], lag) == ["outbox: 7 messages not sent, the oldest for 0:02:00"]
 
 
 def test_every_problem_is_told() -> None:
     depths = [replace(EMPTY, queue=queue.name, dead=1) for queue in TOPOLOGY.queues]
 
-    assert len(judge(SETTINGS, depths, [], OutboxLag(waiting=1, oldest=timedelta(days=1), failing=0))) == 2 * len(depths) + 1
+    assert len(judge(SETTINGS, depths, [], OutboxLag(waiting=1, oldest=timedelta(days=1), failing=0))) == 2 * len(depths) + len(OTHERS) + 1
 
 
 def test_the_page_and_the_alarm_agree_on_the_longest_outbox_lag() -> None:
     (alarm,) = (alarm for alarm in TOPOLOGY.alarms if alarm.name == "outbox-lag")
 
     assert outbox_patience(TOPOLOGY).total_seconds() == alarm.threshold
+
+
+@pytest.mark.parametrize("gone", ["beat", "outbox-relay"])
+def test_a_service_that_runs_no_jobs_is_missed_too(gone: str) -> None:
+    heard_of = [WORKER, *(other for other in OTHERS if other.service != gone)]
+
+    assert judge(SETTINGS, [EMPTY], heard_of, SENT) == [f"{gone}: not alive"]
