@@ -41,7 +41,7 @@ class WorkerRecord:
 
 
 def live_workers(settings: EngineSettings, now: datetime) -> tuple[WorkerRecord, ...]:
-    """The workers heard of within 20 seconds, by host name.
+    """The workers, beats and relays heard of within 20 seconds, by service and host name.
 
     One strongly consistent scan of a table with an item a worker. Raises
     :class:`~app.engine.aws.errors.AwsUnavailable` or ``AwsRefused``.
@@ -51,7 +51,9 @@ def live_workers(settings: EngineSettings, now: datetime) -> tuple[WorkerRecord,
         for page in clients.dynamodb(settings).get_paginator("scan").paginate(TableName=_table(settings), ConsistentRead=True):
             items += page["Items"]
     workers = (_record(item) for item in items)
-    return tuple(sorted((worker for worker in workers if now - worker.seen_at < SILENT_AFTER), key=lambda worker: worker.hostname))
+    return tuple(
+        sorted((worker for worker in workers if now - worker.seen_at < SILENT_AFTER), key=lambda worker: (worker.service, worker.hostname))
+    )
 
 
 def report_worker(settings: EngineSettings, worker: WorkerRecord) -> None:
