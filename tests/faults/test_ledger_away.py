@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.eventually import eventually
 
 
@@ -48,6 +50,34 @@ def test_a_run_killed_by_its_time_limit_while_the_ledger_is_gone_ends_no_worker(
     (failed, *_) = eventually(lambda: [line for line in worker.lines() if line.get("message") == "task failed"])
     assert (failed["task"], failed["queue"], failed["error"]) == ("engine.stubborn", "default", "TimeLimitExceeded")
     assert worker.is_running
+
+
+ODD_WORKER = """
+from celery import shared_task
+from app.config.celery import celery_app
+
+@shared_task(name="engine.odd")
+def odd():
+    return object()
+
+@shared_task(name="engine.large")
+def large():
+    return "x" * 500_000
+
+celery_app.worker_main(["worker", "--queues", "default", "--concurrency", "1", "--loglevel", "INFO"])
+"""
+
+
+@pytest.mark.parametrize(("task", "said"), [("engine.odd", "not JSON serializable"), ("engine.large", "ValidationException")])
+def test_a_result_that_no_table_could_take_fails_its_task_once_and_is_not_given_back(stack: Any, task: str, said: str) -> None:
+    """It is the task's mistake and not the ledger's refusal: running it again would not help."""
+    worker = stack.start_program("worker-default", ODD_WORKER)
+    done = stack.python(f"from celery import current_app\nprint(repr(current_app.send_task({task!r}).get(timeout=20, propagate=False)))")
+    assert done.returncode == 0, done.stderr
+
+    assert said in done.stdout
+    assert len([line for line in worker.lines() if line.get("message") == "task started"]) == 1
+    eventually(lambda: stack.depth("default"), (0, 0))
 
 
 def test_a_caller_s_own_time_limit_is_kept_although_the_task_has_a_longer_soft_one(stack: Any) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from billiard.process import current_process
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from celery import states
 from celery._state import get_current_worker_task
 from celery.backends.base import KeyValueStoreBackend
-from celery.exceptions import Reject
+from celery.exceptions import BackendStoreError, Reject
 from kombu.utils.encoding import bytes_to_str
 
 from app.engine.aws import clients
@@ -79,12 +79,12 @@ class LedgerBackend(KeyValueStoreBackend):
     def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
         """Store, for as long as the table may still answer. What it refuses for good is given back to the queue.
 
-        A result that is too large is the task's own failure and raised as such. In a worker's event loop (a run that was
+        A result that is too large, or not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
         killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
         """
         try:
             return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
-        except Exception as error:
+        except (ClientError, BotoCoreError, OSError, BackendStoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
                 raise
             if is_event_loop():

@@ -25,7 +25,7 @@ class Scheduler(DatabaseScheduler):
     def setup_schedule(self) -> None:
         super().setup_schedule()
         declared = PeriodicTask.objects.filter(name__in=self.app.conf.beat_schedule)
-        declared.exclude(description=DECLARED, enabled=True).update(description=DECLARED, enabled=True)
+        declared.exclude(description=DECLARED).update(description=DECLARED)
         # What is declared no longer must not go on; what a person made in the admin must.
         gone = PeriodicTask.objects.filter(description=DECLARED).exclude(name__in=self.app.conf.beat_schedule)
         if gone.delete()[0]:

@@ -20,6 +20,16 @@ def test_what_is_declared_no_longer_stops_and_what_an_operator_made_goes_on() ->
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_an_operator_has_switched_off_stays_off_when_beat_starts_again() -> None:
+    Scheduler(app=current_app)
+    PeriodicTask.objects.filter(name="payments.resume_unfinished").update(enabled=False)
+
+    Scheduler(app=current_app)
+
+    assert not PeriodicTask.objects.get(name="payments.resume_unfinished").enabled
+
+
+@pytest.mark.django_db(transaction=True)
 def test_starting_again_duplicates_nothing() -> None:
     for _ in range(2):
         Scheduler(app=current_app)
