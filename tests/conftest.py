@@ -55,6 +55,15 @@ def aws() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="session")
+def _strict_sqs(aws: str) -> Iterator[str]:
+    """The address where ports of AWS at its least kind are opened."""
+    from scripts.laptop.loopback import started
+
+    with started("tests.support.strict_sqs", "--target", aws) as address:
+        yield address
+
+
 class GatewayServer:
     """The local payment gateway: its journal says what really happened to the money."""
 
@@ -186,11 +195,15 @@ print(issue_token(user, "tests"))
 
 
 @pytest.fixture(scope="session")
-def _make_stack(postgres: Any, aws: str, _migrated_database: str, _gateway_server: GatewayServer) -> Callable[[Path], Any]:
+def _make_stack(
+    postgres: Any, aws: str, _strict_sqs: str, _migrated_database: str, _gateway_server: GatewayServer
+) -> Callable[[Path], Any]:
     from app.engine.aws.provision import provision
     from app.topology import TOPOLOGY
-    from tests.support.faults import FaultyNetwork
     from tests.support.stack import Stack, web_address
+    from tests.support.strict_sqs import NO_HABITS, StrictSqs
+
+    own_clients = StrictSqs(_strict_sqs, seed=0, habits=NO_HABITS)
 
     def make(directory: Path) -> Any:
         import psycopg
@@ -200,7 +213,7 @@ def _make_stack(postgres: Any, aws: str, _migrated_database: str, _gateway_serve
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {database} TEMPLATE {_migrated_database}")
         provision(TOPOLOGY, name_prefix=prefix, region=REGION, endpoint_url=aws)
-        network = FaultyNetwork(aws)
+        network = StrictSqs(_strict_sqs, seed=number)
         for name in ("pulse", "mail"):
             (directory / name).mkdir()
         bind, url = web_address()
@@ -217,7 +230,7 @@ def _make_stack(postgres: Any, aws: str, _migrated_database: str, _gateway_serve
             environment=_bare_environment() | test_environment.environment(**values),
             directory=directory,
             database=postgres.url.rsplit("/", 1)[0] + f"/{database}",
-            aws_url=aws,
+            aws_url=own_clients.url,
             network=network,
         )
         seeded = stack.python(_SEED)

@@ -113,6 +113,8 @@ class Environment(BaseSettings):
         "TASK_DEFAULT_RATE_LIMIT"
     )
     result_ttl_hours: Positive = _declared("RESULT_TTL_HOURS")
+    sqs_wait_time_seconds: Annotated[int, Field(ge=1, le=20)] = _declared("SQS_WAIT_TIME_SECONDS")
+    sqs_longest_delay_seconds: Annotated[int, Field(ge=1, le=900)] = _declared("SQS_LONGEST_DELAY_SECONDS")
     email_url: Annotated[SecretStr, AfterValidator(_check_email_url)] = _declared("EMAIL_URL")
     email_from: Annotated[str, _matching(r".+@.+", "an address such as shop@example.com")] = _declared("EMAIL_FROM")
     stripe_api_key: Annotated[SecretStr, Field(min_length=1)] = _declared("STRIPE_API_KEY")
@@ -131,6 +133,14 @@ class Environment(BaseSettings):
     @property
     def result_ttl(self) -> timedelta:
         return timedelta(hours=self.result_ttl_hours)
+
+    @property
+    def sqs_wait_time(self) -> timedelta:
+        return timedelta(seconds=self.sqs_wait_time_seconds)
+
+    @property
+    def longest_sqs_delay(self) -> timedelta:
+        return timedelta(seconds=self.sqs_longest_delay_seconds)
 
     @property
     def email(self) -> dict[str, Any]:

@@ -150,6 +150,8 @@ ENGINE = EngineSettings(
     endpoint_url=_environment.aws_endpoint_url,
     pulse_directory=_environment.pulse_directory,
     result_ttl=_environment.result_ttl,
+    longest_sqs_delay=_environment.longest_sqs_delay,
+    sqs_wait_time=_environment.sqs_wait_time,
 )
 
 CELERY = celery_settings(ENGINE) | {

@@ -26,6 +26,10 @@ class EngineSettings:
     """Another AWS than the real one."""
     pulse_directory: Path
     result_ttl: timedelta
+    longest_sqs_delay: timedelta
+    """Jobs that are due later than this wait in the database."""
+    sqs_wait_time: timedelta
+    """How long SQS holds an empty receive."""
 
 
 def engine_settings() -> EngineSettings:

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from app.topology.policies import BucketPolicy
 
-BUCKETS = (
-    BucketPolicy(
-        name="artifacts",
-        purpose="What tasks produce and what is too large for a message.",
-        expire_after=timedelta(days=30),
-    ),
+ARTIFACTS = BucketPolicy(
+    name="artifacts",
+    purpose="What tasks produce and what is too large for a message.",
+    expire_after=timedelta(days=30),
 )
+
+BUCKETS = (ARTIFACTS,)

@@ -30,6 +30,7 @@ SHORTEST_VISIBILITY = timedelta(seconds=15)
 #: Fargate kills a container this long after SIGTERM at the latest.
 LONGEST_STOP_TIMEOUT = timedelta(seconds=120)
 MOST_RECEIVES = 1000
+HEAVIEST_QUEUE = 1000
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MOST_INDEXES = 20
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
@@ -59,6 +60,11 @@ def _check_sequence(owner: object, name: str, field_name: str, value: object) ->
         raise _refuse(owner, name, field_name, f"expected a tuple, got the string {value!r}; is there a comma missing: ({value!r},)?")
 
 
+def _check_number(owner: object, name: str, field_name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise _refuse(owner, name, field_name, f"expected {low} to {high}, got {value}")
+
+
 def _check_range(owner: object, name: str, field_name: str, value: timedelta, low: timedelta, high: timedelta) -> None:
     if not low <= value <= high:
         raise _refuse(owner, name, field_name, f"expected {low} to {high}, got {value}")
@@ -83,6 +89,8 @@ class QueuePolicy:
     visibility_timeout: timedelta = timedelta(seconds=60)
     max_receive_count: int = 5
     """Deliveries before SQS moves the message to the dead letters. Crashes and graceful stops count, retries do not."""
+    weight: int = 1
+    """Its share of a worker that serves several queues."""
     retention: timedelta = timedelta(days=4)
     dead_letter_retention: timedelta = timedelta(days=14)
     alarm_age: timedelta = timedelta(minutes=5)
@@ -120,8 +128,8 @@ class QueuePolicy:
                 f"{self.time_limit} and visibility_timeout ({self.visibility_timeout}) exceed the {LONGEST_VISIBILITY} for which SQS lets a "
                 "message be held. Split the work into shorter tasks that checkpoint",
             )
-        if not 1 <= self.max_receive_count <= MOST_RECEIVES:
-            raise _refuse(self, self.name, "max_receive_count", f"expected 1 to {MOST_RECEIVES}, got {self.max_receive_count}")
+        _check_number(self, self.name, "max_receive_count", self.max_receive_count, 1, MOST_RECEIVES)
+        _check_number(self, self.name, "weight", self.weight, 1, HEAVIEST_QUEUE)
         _check_range(self, self.name, "retention", self.retention, SHORTEST_RETENTION, LONGEST_RETENTION)
         _check_range(self, self.name, "dead_letter_retention", self.dead_letter_retention, self.retention, LONGEST_RETENTION)
         if not timedelta(0) < self.alarm_age < self.retention:

@@ -33,6 +33,16 @@ VARIABLES = (
         name="TASK_DEFAULT_RATE_LIMIT", purpose="Starts of one task per worker, such as 100/m. Empty: no limit.", default="100/m"
     ),
     VariablePolicy(name="RESULT_TTL_HOURS", purpose="How long results are kept.", default="168"),
+    VariablePolicy(
+        name="SQS_WAIT_TIME_SECONDS",
+        purpose="How long a receive waits for a message, 1 to 20. Longer costs less; a worker that stops waits for its last receive.",
+        default="20",
+    ),
+    VariablePolicy(
+        name="SQS_LONGEST_DELAY_SECONDS",
+        purpose="Jobs due later than this wait in the database, where they can be listed and cancelled; 1 to 900.",
+        default="900",
+    ),
     VariablePolicy(name="EMAIL_URL", purpose="Where mail goes: smtp://user:password@host:587?tls=true, or file:///directory.", secret=True),
     VariablePolicy(name="EMAIL_FROM", purpose="Sender of mail."),
     VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),

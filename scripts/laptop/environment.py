@@ -119,6 +119,8 @@ def application_environment(*, var: Path, addresses: Addresses, database: Databa
         "WEB_BIND": f"{HOST}:{addresses.web_port}",
         "WEB_PROCESSES": "1",
         "PULSE_DIRECTORY": str(var / "pulse"),
+        # Ctrl-C waits for the last receives.
+        "SQS_WAIT_TIME_SECONDS": "2",
         # The demo's morning passes in seconds.
         "TASK_DEFAULT_RATE_LIMIT": "",
         "EMAIL_URL": (var / "mail").as_uri(),

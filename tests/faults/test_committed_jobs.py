@@ -72,4 +72,4 @@ def test_a_killed_relay_leaves_nothing_unsent(stack: Any) -> None:
     stack.start("outbox-relay")
 
     eventually(lambda: stack.query("SELECT count(*) FROM outbox_outboxmessage"), [(0,)], within=30)
-    assert stack.depth("default") == (30, 0)
+    eventually(lambda: stack.depth("default"), (30, 0))

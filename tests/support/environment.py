@@ -45,6 +45,8 @@ def environment(**changes: str) -> dict[str, str]:
         "STRIPE_API_BASE": f"http://127.0.0.1:{GATEWAY_PORT}",
         "WEB_PROCESSES": "1",
         "TASK_DEFAULT_RATE_LIMIT": "",
+        # A worker that stops waits for its last receive, and every test waits for its workers.
+        "SQS_WAIT_TIME_SECONDS": "2",
         **changes,
     }
 

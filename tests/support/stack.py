@@ -20,7 +20,7 @@ from app.topology import TOPOLOGY
 from app.topology.naming import dead_letter_queue_name, queue_name, table_name
 from tests.support.environment import ACCOUNT_ID, REGION, REPOSITORY, free_port
 from tests.support.eventually import eventually
-from tests.support.faults import FaultyNetwork
+from tests.support.strict_sqs import StrictSqs
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -81,14 +81,15 @@ class Answer:
 
 @dataclass
 class Stack:
-    """A deployment. ``network`` stands between its processes and AWS."""
+    """A deployment. ``network`` stands between its processes and AWS: it has habits, fails on demand and counts requests."""
 
     environment: dict[str, str]
     directory: Path
     database: str
     """libpq connection string."""
     aws_url: str
-    network: FaultyNetwork
+    """For the test's own clients: strict about receipt handles, without habits and faults."""
+    network: StrictSqs
     token: str = ""
     services: list[Service] = field(default_factory=list)
 
@@ -221,7 +222,7 @@ class Stack:
 
     @property
     def sqs(self) -> "SQSClient":
-        """Straight to the server, past the faulty network."""
+        """The test's own client, past the faults and habits of the network."""
         client: SQSClient = _client("sqs", self.aws_url)
         return client
 

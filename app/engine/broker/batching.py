@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.engine.aws.errors import is_transient
+from app.engine.broker.wire import Unanswered
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -69,8 +70,8 @@ class SendBatch:
         ]
         try:
             answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
-        except (ClientError, BotoCoreError, OSError) as error:
-            if is_transient(error):
+        except (ClientError, BotoCoreError, OSError, Unanswered) as error:
+            if isinstance(error, Unanswered) or is_transient(error):
                 self._note(positions, f"{queue_url}: {error}")
             elif len(positions) == 1:
                 self.failures[positions[0]] = str(error)

@@ -1,163 +1,102 @@
-"""The narrow override of kombu's SQS channel.
+"""The override of kombu's SQS channel: what kombu asks of a channel, answered by the concepts of this package.
 
-Seams, all named in tests/unit/engine/broker/test_seams.py so that an upgrade which moves one fails loudly: ``sqs``,
-``asynsqs``, ``_size``, ``_loop1``, ``_on_messages_ready``, ``basic_consume``, ``basic_ack``, ``basic_reject``, ``close``.
+Seams, all named in tests/unit/engine/broker/test_seams.py so that an upgrade which moves one fails loudly.
 """
 
+import contextlib
 import logging
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from queue import Empty
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from kombu.transport import SQS
-from kombu.transport.SQS.exceptions import UndefinedQueueException
+from kombu.transport import SQS, virtual
 
-from app.engine.aws import clients
+from app.engine.broker import claim_check
 from app.engine.broker.batching import SendBatch
-from app.engine.broker.leases import Leases
-from app.engine.broker.polling import Poller, PollFailures
-from app.engine.conf import engine_settings
+from app.engine.broker.connections import s3_client, sqs_client
+from app.engine.broker.consumption import Consumption
+from app.engine.broker.dead_letters import Cause
+from app.engine.broker.options import BrokerOptions
+from app.engine.broker.sending import Sender
+from app.engine.broker.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
-#: What a blocking call of botocore may raise. Whoever catches it knows that SQS will deliver again.
-_CALL_FAILURES = (ClientError, BotoCoreError, OSError)
+
+class QoS(SQS.QoS):
+    """kombu's account of deliveries. What Celery has not settled is given back by the channel, in batches."""
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        self._on_collect.cancel()
+        self._flush()
+        self._delivered.clear()
+        self._delivered.restored = True
 
 
 class Channel(SQS.Channel):
-    """kombu's channel with polls that survive, leases that last as long as the work, and batched sends."""
+    """Use: ``broker_transport = "app.engine.broker.transport:Transport"``; see ``options.py`` for what it is told."""
+
+    QoS = QoS
+    body_encoding = "utf-8"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._settings = engine_settings()
-        self._poll_failures: dict[str, PollFailures] = {}
-        self._pollers: dict[str, Poller] = {}
-        self._leases: Leases | None = None
         self._batch: SendBatch | None = None
+        self._consumption: Consumption | None = None
+        self._wakeup: Wakeup | None = None
+        self._told_to_close = False
         super().__init__(*args, **kwargs)
 
-    # -- clients --------------------------------------------------------------------------------------------------
+    # -- clients ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> BrokerOptions:
+        options: BrokerOptions = self.connection.options
+        return options
 
     def sqs(self, queue: str | None = None) -> Any:
-        """One client for all queues, whatever queue an envelope claims to come from; inside ``collect()`` the batch."""
-        return self._batch if self._batch is not None else clients.sqs(self._settings)
+        """Inside ``collect()`` the batch; otherwise SQS."""
+        return self._batch if self._batch is not None else self._client()
 
-    def asynsqs(self, queue: str | None = None) -> Poller:
-        name = queue or ""
-        if name not in self._pollers:
-            failures = self._poll_failures.setdefault(name, PollFailures())
-            self._pollers[name] = Poller(
-                wait_time_seconds=self.wait_time_seconds,
-                on_failure=lambda reason: self._poll_failed(name, failures, reason),
-                on_success=lambda: self._poll_succeeded(name, failures),
-                sqs_connection=clients.sqs(self._settings),
-                region=self.region,
-                message_system_attribute_names=self.get_message_attributes.get("MessageSystemAttributeNames"),
-                message_attribute_names=self.get_message_attributes.get("MessageAttributeNames"),
-            )
-        return self._pollers[name]
+    def _client(self) -> Any:
+        return sqs_client(*self._aws())
+
+    def _aws(self) -> tuple[str, str | None, str | None, str | None]:
+        return self.region, self.options.endpoint_url or self.endpoint_url, self.conninfo.userid, self.conninfo.password
+
+    def _claim_checks(self) -> claim_check.ClaimChecks | None:
+        options = self.options.claim_check
+        if options is None:
+            return None
+        region, _, access_key, secret_key = self._aws()
+        return claim_check.ClaimChecks(options, lambda: s3_client(region, self.options.endpoint_url, access_key, secret_key))
 
     def _size(self, queue: str) -> int:
         # Declaring a queue asks for its size and throws the answer away: one call and one permission less for every producer.
         return 0
 
-    # -- receiving ------------------------------------------------------------------------------------------------
+    # -- sending ------------------------------------------------------------------------------------------------------------
 
-    def _poll_failed(self, queue: str, failures: PollFailures, reason: str) -> None:
-        if failures.failed():
-            logger.warning("sqs poll failed", extra={"queue": queue, "reason": reason})
+    def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
+        self.sqs(queue).send_message(**self.entry(queue, message))
 
-    def _poll_succeeded(self, queue: str, failures: PollFailures) -> None:
-        if failures.succeeded():
-            logger.info("sqs polls again", extra={"queue": queue})
+    def entry(self, queue: str, message: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of ``SendMessage``. Raises what :meth:`~app.engine.broker.sending.Sender.entry` raises."""
+        return self.sender.entry(
+            self.canonical_queue_name(queue), message, self._resolve_delay_seconds(message.get("properties") or {}) or 0
+        )
 
-    def _loop1(self, queue: str, messages_fetched: int | None = None) -> None:
-        failures = self._poll_failures.get(self.canonical_queue_name(queue))
-        if failures and (pause := failures.pause_seconds):
-            self.hub.call_later(pause, self._schedule_queue, queue)
-        else:
-            super()._loop1(queue, messages_fetched)
-
-    def _on_messages_ready(self, queue: str, qname: str, messages: dict[str, Any]) -> int:
-        """Hand each message over on its own: one that cannot be read must not take its neighbours, or the worker, with it."""
-        received = messages.get("Messages") or []
-        if qname not in self.connection._callbacks:
-            return int(super()._on_messages_ready(queue, qname, messages))
-        for message in received:
-            try:
-                super()._on_messages_ready(queue, qname, {"Messages": [message]})
-            except Exception:
-                # Not deleted: the redrive policy takes it to the dead letters after max_receive_count deliveries.
-                logger.exception("message not readable", extra={"queue": qname, "sqs_message_id": message.get("MessageId")})
-                self.qos._delivered.pop(message.get("ReceiptHandle"), None)
-        return len(received)
-
-    def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
-        if self._leases is None:
-            self._leases = Leases(self._settings, held=self._held_messages)
-            self._leases.start()
-        return super().basic_consume(queue, *args, **kwargs)
-
-    def _held_messages(self) -> list[tuple[str, str]]:
-        """Queue address and receipt handle of everything received and not yet settled. Called from the lease thread."""
-        while True:
-            try:
-                delivered = list(self.qos._delivered.items())
-                break
-            except RuntimeError:  # the event loop changed the dictionary meanwhile
-                continue
-        dirty = set(self.qos._dirty)
-        # kombu takes the entry out when it gives a message back, on another thread.
-        held = [
-            (message.delivery_info.get("sqs_queue"), message.delivery_info.get("sqs_message"))
-            for tag, message in delivered
-            if tag not in dirty
-        ]
-        return [(queue, message["ReceiptHandle"]) for queue, message in held if queue and message]
-
-    # -- settling -------------------------------------------------------------------------------------------------
-
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Delete the message of a finished job, now or as soon as SQS lets us. Nothing that SQS answers is raised."""
-        delivered = self.qos._delivered.get(delivery_tag)
-        if delivered is None or "sqs_message" not in delivered.delivery_info:
-            super().basic_ack(delivery_tag, multiple)
-            return
-        queue, handle = delivered.delivery_info["sqs_queue"], delivered.delivery_info["sqs_message"]["ReceiptHandle"]
-        if self._leases is not None and self._leases.is_waiting_to_delete(queue):
-            # SQS did not let us delete a moment ago: asking once more for each job would hold up the polls and the pulse.
-            self._leases.delete_later(queue, handle)
-            self.qos.ack(delivery_tag)
-            return
-        # Not kombu's: it takes a throttled delete for done, so that the job would run again, and a denied one ends the worker.
-        try:
-            clients.sqs(self._settings).delete_message(QueueUrl=queue, ReceiptHandle=handle)
-        except _CALL_FAILURES as error:
-            logger.warning("sqs delete failed, trying again", extra={"reason": str(error)})
-            if self._leases is not None:
-                self._leases.delete_later(queue, handle)
-        finally:
-            self.qos.ack(delivery_tag)
-
-    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        try:
-            super().basic_reject(delivery_tag, requeue)
-        except (*_CALL_FAILURES, UndefinedQueueException) as error:
-            # Nothing is lost: the message comes back when its visibility lapses. Its slot must be free again before that.
-            logger.warning("sqs requeue failed", extra={"reason": str(error)})
-            self.qos.ack(delivery_tag)
-
-    def close(self) -> None:
-        super().close()
-        if self._leases is not None:
-            self._leases.stop()
-            self._leases = None
-
-    # -- sending --------------------------------------------------------------------------------------------------
+    @cached_property
+    def sender(self) -> Sender:
+        return Sender(self.options, self._client, self._claim_checks())
 
     @contextmanager
     def collect(self) -> Iterator[SendBatch]:
-        """Within the block, messages published on this channel are collected; ``SendBatch.send()`` sends them in tens.
+        """Within the block, messages published on this channel are collected; at its end they are sent, ten a request.
 
         A channel belongs to one thread at a time, and so does its batch.
         """
@@ -168,4 +107,121 @@ class Channel(SQS.Channel):
             yield batch
         finally:
             self._batch = None
-        batch.send(clients.sqs(self._settings))
+        batch.send(self._client())
+
+    # -- receiving ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def consumption(self) -> Consumption:
+        """Everything a consuming channel has: receivers, buffer, leases, settlement. Made by the first consumer."""
+        if self._consumption is None:
+            self._consumption = Consumption(
+                self.options, self._client, claims=self._claim_checks(), wake=self._wake, queue_names=self.canonical_queue_name
+            )
+        return self._consumption
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, *args: Any, **kwargs: Any) -> Any:
+        if no_ack:
+            self._noack_queues.add(queue)
+        if self.hub is not None and self._wakeup is None:
+            self._wakeup = Wakeup(self.hub, self._deliver_ready)
+        # Not kombu's SQS channel, whose first act is to schedule a poll in the event loop.
+        tag = virtual.Channel.basic_consume(self, queue, no_ack, callback, consumer_tag, *args, **kwargs)
+        self.consumption.intake.resize(self._window())
+        self.consumption.consume(queue)
+        return tag
+
+    def basic_cancel(self, consumer_tag: str) -> Any:
+        queue = self._tag_to_queue.get(consumer_tag)
+        cancelled = super().basic_cancel(consumer_tag)
+        if queue is not None and self._consumption is not None:
+            self._consumption.intake.cancel(queue)
+        return cancelled
+
+    def basic_qos(self, *args: Any, **kwargs: Any) -> None:
+        super().basic_qos(*args, **kwargs)
+        if self._consumption is not None:
+            self._consumption.intake.resize(self._window())
+
+    def _window(self) -> int:
+        """How many messages Celery may have at once: its prefetch count, but no more than it can run. 0 is no limit."""
+        prefetch = self.qos.prefetch_count or 0
+        slots = self._consumption.slots() if self._consumption is not None else None
+        return min(prefetch, slots) if prefetch and slots else prefetch
+
+    def _wake(self) -> None:
+        """From any thread: there may be something to deliver."""
+        if (wakeup := self._wakeup) is not None:
+            wakeup.set()
+
+    def _deliver_ready(self) -> int:
+        """Hand over what is buffered to as many slots as are free. Only in the thread that consumes."""
+        delivered = 0
+        consumption = self._consumption
+        if consumption is None or self.closed:
+            return 0
+        window = self._window() or math.inf
+        consumption.intake.resize(0 if window == math.inf else int(window))
+        while consumption.intake.outstanding_count < window and (received := consumption.intake.take()) is not None:
+            callback = self.connection._callbacks.get(received.queue)
+            if callback is None:
+                consumption.give_back(received.tag)
+                continue
+            delivered += 1
+            if received.queue in self._noack_queues:
+                consumption.finish(received.tag)
+            try:
+                callback(received.payload)
+            except Exception as error:
+                # What Celery raises here would end the worker, and the next one that gets the message.
+                logger.exception("message not taken", extra={"queue": received.queue, "task": received.task, "task_id": received.task_id})
+                self.qos.ack(received.tag)
+                consumption.refuse(received.tag, Cause(reason="not-taken", message=f"{type(error).__name__}: {error}"[:1000]))
+        return delivered
+
+    def drain_events(self, timeout: float | None = None, callback: Any = None, **_: Any) -> None:
+        """For programs without kombu's event loop (gevent, plain kombu consumers): wait for a message and hand it over."""
+        if not self._consumers or self._consumption is None:
+            raise Empty
+        end = time.monotonic() + (timeout if timeout is not None else self.options.wait_time_seconds)
+        while not self._deliver_ready():
+            if time.monotonic() >= end or not self._consumption.intake.wait_for_message(min(end - time.monotonic(), 0.5)):
+                if time.monotonic() < end:
+                    continue
+                raise Empty
+
+    # -- settling -----------------------------------------------------------------------------------------------------------
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """The job is done: its slot is free at once, its message is deleted with others. Never waits for SQS."""
+        self.qos.ack(delivery_tag)
+        if self._consumption is not None:
+            self._consumption.finish(delivery_tag)
+            self._wake()
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """``requeue``: others may have the message at once. Otherwise it goes to the dead letters, with the cause noted for it."""
+        self.qos.ack(delivery_tag)
+        if self._consumption is not None:
+            if requeue:
+                self._consumption.give_back(delivery_tag)
+            else:
+                self._consumption.refuse(delivery_tag)
+            self._wake()
+
+    def note_cause(self, delivery_tag: str, cause: Cause) -> None:
+        """Why the delivery is about to be rejected."""
+        if self._consumption is not None:
+            self._consumption.note_cause(delivery_tag, replace(cause, release=self.options.release))
+
+    def close(self) -> None:
+        """Receive no more, give back what is left, and tell SQS everything that it has to know."""
+        if self._consumption is not None and not self._told_to_close:
+            self._told_to_close = True
+            with contextlib.suppress(Exception):
+                for tag in list(self._consumers):
+                    self.basic_cancel(tag)
+            self._consumption.close()
+            if self._wakeup is not None:
+                self._wakeup.close()
+        super().close()

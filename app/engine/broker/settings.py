@@ -1,17 +1,15 @@
 """Celery's settings that follow from the topology, and those without which SQS loses or doubles jobs."""
 
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from kombu import Queue
 
-from app.engine.aws.queue_urls import queue_url
+from app.engine.aws.queue_urls import dead_letter_queue_url, queue_url
 from app.engine.broker.errors import UnroutedTask
 from app.engine.conf import EngineSettings
-
-#: SQS's longest; the fewest empty receives.
-WAIT_TIME = timedelta(seconds=20)
+from app.topology.buckets import ARTIFACTS
+from app.topology.naming import bucket_name
 
 
 def celery_settings(settings: EngineSettings) -> dict[str, Any]:
@@ -23,14 +21,19 @@ def celery_settings(settings: EngineSettings) -> dict[str, Any]:
         "broker_transport": "app.engine.broker.transport:Transport",
         "broker_transport_options": {
             "region": settings.region,
-            "predefined_queues": {queue.name: {"url": queue_url(settings, queue.name)} for queue in topology.queues},
-            "wait_time_seconds": int(WAIT_TIME.total_seconds()),
-            # kombu 5.7 sleeps this long whenever the prefetch window is full (kombu PR #2489).
-            "polling_interval": 0,
-            # Readable in the SQS console, and 1.0 instead of 1.8 bytes on the wire; stock consumers understand it.
-            "sqs_base64_encoding": False,
-            "body_encoding": "utf-8",
-            "fetch_message_attributes": {"MessageSystemAttributeNames": ["ApproximateReceiveCount", "SentTimestamp"]},
+            "endpoint_url": settings.endpoint_url,
+            "predefined_queues": {
+                queue.name: {
+                    "url": queue_url(settings, queue.name),
+                    "dead_letter_url": dead_letter_queue_url(settings, queue.name),
+                    "weight": queue.weight,
+                }
+                for queue in topology.queues
+            },
+            "wait_time_seconds": int(settings.sqs_wait_time.total_seconds()),
+            "longest_delay_seconds": int(settings.longest_sqs_delay.total_seconds()),
+            "release": settings.release,
+            "claim_check": {"bucket": bucket_name(settings.name_prefix, ARTIFACTS.name)},
         },
         "broker_connection_retry_on_startup": True,
         "result_backend": "app.engine.ledger.backend:LedgerBackend",
@@ -49,6 +52,9 @@ def celery_settings(settings: EngineSettings) -> dict[str, Any]:
         "task_routes": (partial(_route, settings),),
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
+        # Rejected and not acknowledged, a failed run's message goes to the dead letters with its cause.
+        "task_acks_on_failure": False,
+        "task_acks_on_timeout": True,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_send_task_events": False,

@@ -1,4 +1,4 @@
-"""The message that waits for its transaction and for SQS."""
+"""The message that waits for its transaction, for SQS, or for its time."""
 
 from typing import ClassVar
 
@@ -11,6 +11,8 @@ class OutboxMessage(models.Model):
 
     waiting ──sent──▶ (row deleted)
        └──refused by SQS──▶ waiting again, later and later; ``last_error`` says why
+    delayed ──shortly before ``due_at``──▶ waiting
+       └──cancelled──▶ (row deleted)
     """
 
     task_id = models.CharField(max_length=255, db_index=True)
@@ -20,12 +22,18 @@ class OutboxMessage(models.Model):
     options = models.TextField()
     """JSON: what kombu's ``publish`` is given besides the body. Text, because PostgreSQL's JSON refuses NUL characters."""
     created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(null=True)
+    """Of a job that is due later than SQS could hold its message; nothing for all others."""
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     last_error = models.TextField(blank=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["next_attempt_at", "id"], name="outbox_due")]
+        indexes: ClassVar = [
+            models.Index(fields=["next_attempt_at", "id"], name="outbox_due"),
+            # Partial: the many messages that are not delayed pay nothing for it.
+            models.Index(fields=["due_at", "id"], name="outbox_delayed", condition=models.Q(due_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.task} {self.task_id}"

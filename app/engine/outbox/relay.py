@@ -28,14 +28,15 @@ class RelayedBatch:
 
 
 def relay_once(limit: int = BATCH) -> RelayedBatch:
-    """Send the oldest messages that are due.
+    """Send the messages whose time has come, the longest waiting first; those of delayed jobs a little before they are due.
 
     Rows are locked and passed over by others (SKIP LOCKED), so any number of relays may run. At least once: a crash
     between sending and committing the delete sends again, under the same task id. Raises
     :class:`~app.engine.outbox.errors.SendUnanswered` when SQS is away; what it did not answer for stays.
     """
     with transaction.atomic():
-        due = OutboxMessage.objects.select_for_update(skip_locked=True).filter(next_attempt_at__lte=Now()).order_by("id")
+        # In the order of the index: by id, each look would read past all the delayed rows, which are old and wait for days.
+        due = OutboxMessage.objects.select_for_update(skip_locked=True).filter(next_attempt_at__lte=Now()).order_by("next_attempt_at", "id")
         messages = list(due[:limit])
         if not messages:
             return RelayedBatch(0, 0)

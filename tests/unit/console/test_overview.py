@@ -107,6 +107,12 @@ def test_the_outbox_may_lag_as_long_as_its_alarm_allows() -> None:
     assert judge(late, TOPOLOGY).summary == "The outbox is 3m behind: 9 committed messages not sent yet."
 
 
+def test_jobs_that_are_not_due_yet_are_no_lag() -> None:
+    overview = replace(WELL, outbox=Section(data=OutboxLag(waiting=0, oldest=None, failing=0, delayed=9)))
+
+    assert judge(overview, TOPOLOGY).level is Level.OK
+
+
 def test_what_could_not_be_read_is_neither_well_nor_bad() -> None:
     overview = replace(WELL, queues=Section(error="refused"), tasks=Section(error="refused"))
 

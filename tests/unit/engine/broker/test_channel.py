@@ -1,225 +1,257 @@
-"""What becomes of a message when SQS does not answer as it should. A real channel, and a fake SQS."""
+"""What kombu and Celery ask of a channel. A real channel and event loop, and a fake SQS."""
 
-import logging
+import json
+import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from celery import current_app
 from kombu.asynchronous import Hub, set_event_loop
 
-from app.engine.aws import clients
+from app.engine.broker import channel as channel_module
+from app.engine.broker.batching import SendBatch
 from app.engine.broker.channel import Channel
+from app.engine.broker.dead_letters import Cause
+from app.engine.broker.sending import Sender
+from tests.support.eventually import eventually
+from tests.support.hostile import encoded, valid_message
 from tests.unit.engine.broker.fake_sqs import FakeSqs, address, client_error, connection_refused
 
+QUEUE = "default"
 DEAD = [connection_refused(), client_error("ServiceUnavailable", 503), client_error("AccessDenied", 403), client_error("RequestThrottled")]
 IDS = ["refused", "503", "denied", "throttled"]
 
 
+class Sqs(FakeSqs):
+    """Hands out what a test puts in, once, and answers everything else with yes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self.closed = threading.Event()
+
+    def put(self, *bodies: str) -> list[str]:
+        with self._lock:
+            number = len(self.calls)
+            handles = [f"handle-{number}-{position}" for position in range(len(bodies))]
+            self.waiting += [
+                {"MessageId": f"id-{handle}", "ReceiptHandle": handle, "Body": body, "Attributes": {"ApproximateReceiveCount": "1"}}
+                for handle, body in zip(handles, bodies, strict=True)
+            ]
+            return handles
+
+    def receive_message(self, **request: Any) -> dict[str, Any]:
+        with self._lock:
+            taken, self.waiting = self.waiting[: request["MaxNumberOfMessages"]], self.waiting[request["MaxNumberOfMessages"] :]
+        if not taken:
+            self.closed.wait(0.02)
+        return {"Messages": taken}
+
+    def entries(self, operation: str) -> list[dict[str, Any]]:
+        return [entry for request in self.of(operation) for entry in request["Entries"]]
+
+
 @pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> FakeSqs:
-    fake = FakeSqs()
-    monkeypatch.setattr(clients, "sqs", lambda _: fake)
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    fake = Sqs()
+    monkeypatch.setattr(channel_module, "sqs_client", lambda *_: fake)
     return fake
 
 
-class NotedDeletes:
-    """Stands where the lease thread does."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
-
-    def delete_later(self, queue: str, handle: str) -> None:
-        self.asked.append((queue, handle))
-
-    def is_waiting_to_delete(self, queue: str) -> bool:
-        return any(address == queue for address, _ in self.asked)
-
-    def stop(self) -> None:
-        """Nothing runs."""
-
-
 @pytest.fixture
-def channel(sqs: FakeSqs) -> Iterator[Channel]:
+def hub() -> Iterator[Hub]:
     hub = Hub()
     set_event_loop(hub)
-    connection = current_app.connection_for_write()
-    found: Channel = connection.channel()
-    found.do_restore = False
-    found._leases = NotedDeletes()  # type: ignore[assignment]
-    yield found
-    found.close()
-    connection.release()
+    yield hub
     hub.close()
     set_event_loop(None)
 
 
-def receive(channel: Channel, handle: str = "r", routing_key: str = "default") -> None:
-    """As if this message had come from the default queue and stood in the worker's memory."""
-    delivery_info = {"exchange": "", "routing_key": routing_key, "sqs_queue": address(), "sqs_message": {"ReceiptHandle": handle}}
-    message = SimpleNamespace(
-        delivery_info=delivery_info,
-        headers={},
-        serializable=lambda: {"body": "", "properties": {"delivery_tag": handle, "delivery_info": delivery_info}, "redelivered": True},
+@pytest.fixture
+def channel(sqs: Sqs, hub: Hub) -> Iterator[Channel]:
+    connection = current_app.connection_for_write()
+    channel: Channel = connection.channel()
+    yield channel
+    sqs.closed.set()
+    channel.close()
+    connection.release()
+
+
+def job() -> str:
+    return encoded(valid_message())
+
+
+class Celery:
+    """Takes what the channel delivers."""
+
+    def __init__(self, channel: Channel, hub: Hub, window: int = 10) -> None:
+        self.taken: list[Any] = []
+        self._loop = hub.create_loop()
+        channel.basic_qos(0, window, False)
+        channel.basic_consume(QUEUE, False, self._take, "consumer")
+
+    def _take(self, message: Any) -> None:
+        self.taken.append(message)
+
+    def await_messages(self, number: int) -> list[Any]:
+        def turned() -> int:
+            next(self._loop)
+            return len(self.taken)
+
+        eventually(turned, lambda taken: taken >= number, within=5)
+        return self.taken
+
+
+def test_an_acknowledged_message_frees_its_slot_at_once_and_is_deleted_with_others(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    handles = sqs.put(job(), job(), job())
+    messages = Celery(channel, hub).await_messages(3)
+
+    for message in messages:
+        message.ack()
+
+    assert channel.qos.can_consume_max_estimate() == 10
+    eventually(
+        lambda: sorted(entry["ReceiptHandle"] for entry in sqs.entries("delete_message_batch")), lambda found: found == handles, within=5
     )
-    channel.qos.append(message, handle)
-
-
-def failing(error: Exception) -> Any:
-    def answer(_operation: str, _request: dict[str, Any]) -> dict[str, Any]:
-        raise error
-
-    return answer
-
-
-def slots_taken(channel: Channel) -> int:
-    return len(channel.qos._delivered) - len(channel.qos._dirty)
-
-
-def test_what_is_received_is_held_until_it_is_settled(channel: Channel, sqs: FakeSqs) -> None:
-    receive(channel, "first")
-    receive(channel, "second")
-
-    assert channel._held_messages() == [(address(), "first"), (address(), "second")]
-
-    channel.basic_ack("first")
-
-    assert channel._held_messages() == [(address(), "second")]
-    assert sqs.of("delete_message") == [{"QueueUrl": address(), "ReceiptHandle": "first"}]
-
-
-def test_a_message_is_deleted_where_it_came_from_whatever_its_envelope_claims(channel: Channel, sqs: FakeSqs) -> None:
-    receive(channel, routing_key="no-such-queue")
-
-    channel.basic_ack("r")
-
-    assert sqs.of("delete_message") == [{"QueueUrl": address(), "ReceiptHandle": "r"}]
+    assert len(sqs.of("delete_message_batch")) == 1
 
 
 @pytest.mark.parametrize("error", DEAD, ids=IDS)
-def test_a_delete_that_sqs_refuses_is_repeated_and_ends_nothing(channel: Channel, sqs: FakeSqs, error: Exception) -> None:
-    receive(channel)
-    sqs.answer = failing(error)
+def test_a_delete_that_sqs_refuses_is_repeated_and_ends_nothing(channel: Channel, sqs: Sqs, hub: Hub, error: Exception) -> None:
+    failures = [error]
 
-    channel.basic_ack("r")
+    def answer(operation: str, _request: dict[str, Any]) -> dict[str, Any]:
+        if operation == "delete_message_batch" and failures:
+            raise failures.pop()
+        return {}
 
-    assert channel._leases.asked == [(address(), "r")]  # type: ignore[union-attr]
-    assert slots_taken(channel) == 0
+    sqs.answer = answer
+    sqs.put(job())
+    Celery(channel, hub).await_messages(1)[0].ack()
 
-
-def test_while_sqs_does_not_let_us_delete_the_next_delete_is_not_even_tried(channel: Channel, sqs: FakeSqs) -> None:
-    receive(channel, handle="first")
-    receive(channel, handle="second")
-    sqs.answer = failing(DEAD[0])
-
-    channel.basic_ack("first")
-    channel.basic_ack("second")
-
-    assert len(sqs.of("delete_message")) == 1
-    assert channel._leases.asked == [(address(), "first"), (address(), "second")]  # type: ignore[union-attr]
-    assert slots_taken(channel) == 0
+    eventually(lambda: len(sqs.of("delete_message_batch")), lambda found: found == 2, within=5)
 
 
-@pytest.mark.parametrize("requeue", [True, False])
-@pytest.mark.parametrize("error", DEAD, ids=IDS)
-def test_a_requeue_that_sqs_refuses_ends_nothing_and_frees_its_slot(
-    channel: Channel, sqs: FakeSqs, error: Exception, requeue: bool
+def test_no_more_is_handed_over_than_the_window_holds(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    sqs.put(*[job() for _ in range(5)])
+    celery = Celery(channel, hub, window=2)
+    celery.await_messages(2)
+    assert len(celery.taken) == 2
+
+    celery.taken[0].ack()
+
+    celery.await_messages(3)
+    assert len(celery.taken) == 3
+
+
+def test_a_requeued_message_is_visible_to_others_at_once(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    (handle,) = sqs.put(job())
+    Celery(channel, hub).await_messages(1)[0].requeue()
+
+    shown = eventually(lambda: sqs.entries("change_message_visibility_batch"), bool, within=5)
+    assert [(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in shown] == [(handle, 0)]
+    assert sqs.entries("delete_message_batch") == []
+
+
+def test_a_rejected_message_goes_to_the_dead_letters_with_the_cause_that_was_noted_and_is_then_deleted(
+    channel: Channel, sqs: Sqs, hub: Hub
 ) -> None:
-    receive(channel)
-    sqs.answer = failing(error)
+    body = job()
+    (handle,) = sqs.put(body)
+    message = Celery(channel, hub).await_messages(1)[0]
+    channel.note_cause(message.delivery_tag, Cause(reason="failed", message="no", exception="ValueError", attempts=3))
+    message.reject()
 
-    channel.basic_reject("r", requeue=requeue)
-
-    assert slots_taken(channel) == 0
-    assert channel._held_messages() == []
-
-
-def test_giving_back_a_message_whose_envelope_names_no_queue_ends_nothing_and_frees_its_slot(channel: Channel) -> None:
-    receive(channel, routing_key="no-such-queue")
-
-    channel.basic_reject("r", requeue=True)
-
-    assert slots_taken(channel) == 0
+    eventually(lambda: [entry["ReceiptHandle"] for entry in sqs.entries("delete_message_batch")], lambda found: found == [handle], within=5)
+    (entry,) = sqs.entries("send_message_batch")
+    cause = json.loads(entry["MessageAttributes"]["cause"]["StringValue"])
+    assert sqs.of("send_message_batch")[0]["QueueUrl"] == address(QUEUE) + "-dead-letters"
+    assert entry["MessageBody"] == body
+    assert entry["MessageAttributes"]["reason"]["StringValue"] == "failed"
+    assert (cause["exception"], cause["attempts"], cause["queue"], cause["task"]) == ("ValueError", 3, QUEUE, "engine.debug_task")
 
 
-def test_one_unreadable_message_does_not_take_its_neighbours_with_it(channel: Channel, caplog: pytest.LogCaptureFixture) -> None:
-    seen: list[str] = []
+def test_a_message_that_nobody_can_read_goes_to_the_dead_letters_and_its_neighbours_are_delivered(
+    channel: Channel, sqs: Sqs, hub: Hub
+) -> None:
+    sqs.put("{not json", job())
 
-    def deliver(payload: dict[str, Any]) -> None:
-        seen.append(payload["properties"]["delivery_tag"])
-
-    channel.connection._callbacks["default"] = deliver
-    messages = [
-        {"MessageId": str(number), "ReceiptHandle": f"r{number}", "Body": body}
-        for number, body in enumerate(["{}", '{"properties": 5}', '{"properties": {"delivery_info": []}}', "{}"])
-    ]
-
-    with caplog.at_level(logging.ERROR):
-        taken = channel._on_messages_ready(address(), "default", {"Messages": messages})
-
-    assert taken == 4
-    assert seen == ["r0", "r3"]
-    assert {record.__dict__["sqs_message_id"] for record in caplog.records} == {"1", "2"}
+    assert len(Celery(channel, hub).await_messages(1)) == 1
+    (entry,) = eventually(lambda: sqs.entries("send_message_batch"), bool, within=5)
+    assert entry["MessageBody"] == "{not json"
 
 
-def test_after_a_failed_poll_the_next_one_waits(channel: Channel) -> None:
-    later: list[float] = []
-    soon: list[Any] = []
-    channel.hub = SimpleNamespace(call_later=lambda pause, *_: later.append(pause), call_soon=lambda *call: soon.append(call))
-    poller = channel.asynsqs("default")
+def test_a_message_that_celery_will_not_take_does_not_end_the_worker(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    sqs.put(job(), job())
+    celery = Celery(channel, hub)
+    taken = celery.taken
 
-    poller._on_failure("HTTP 503")
-    channel._loop1("default")
-    poller._on_success()
-    channel._loop1("default")
+    def take(message: Any) -> None:
+        taken.append(message)
+        if len(taken) == 1:
+            raise RuntimeError("Celery has a bad day")
 
-    assert len(later) == 1
-    assert 0 < later[0] <= 5
-    assert len(soon) == 1
+    channel.connection._callbacks[QUEUE] = lambda payload: take(channel.message_to_python(payload))
 
-
-def test_a_row_of_failed_polls_is_two_log_lines(channel: Channel, caplog: pytest.LogCaptureFixture) -> None:
-    poller = channel.asynsqs("default")
-
-    with caplog.at_level(logging.INFO, logger="app.engine.broker.channel"):
-        for _ in range(5):
-            poller._on_failure("HTTP 503")
-        for _ in range(3):
-            poller._on_success()
-
-    assert [record.message for record in caplog.records] == ["sqs poll failed", "sqs polls again"]
+    celery.await_messages(2)
+    (entry,) = eventually(lambda: sqs.entries("send_message_batch"), bool, within=5)
+    assert entry["MessageAttributes"]["reason"]["StringValue"] == "not-taken"
 
 
-def test_declaring_a_queue_asks_sqs_nothing(channel: Channel, sqs: FakeSqs) -> None:
-    channel.queue_declare("default")
+def test_an_unknown_task_is_parked_and_not_deleted_before_it_was_sent_again(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    sqs.put(encoded(valid_message(task="engine.of_tomorrow")))
+    Celery(channel, hub)
 
-    assert sqs.calls == []
+    eventually(lambda: len(sqs.entries("delete_message_batch")), lambda found: found == 1, within=5)
+    (entry,) = sqs.entries("send_message_batch")
+    assert sqs.of("send_message_batch")[0]["QueueUrl"] == address(QUEUE)
+    assert entry["DelaySeconds"] == 15
+    assert "parked_since" in entry["MessageAttributes"]
+    operations = [operation for operation, _ in sqs.calls]
+    assert operations.index("send_message_batch") < operations.index("delete_message_batch")
 
 
-def test_within_collect_messages_wait_for_its_end_and_travel_together(channel: Channel, sqs: FakeSqs) -> None:
+def test_a_message_that_comes_before_it_is_due_waits_in_sqs(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    sqs.put(encoded(valid_message(eta="2126-01-01T00:00:00+00:00")), encoded(valid_message(eta=_in(100))))
+    celery = Celery(channel, hub)
+
+    entries = eventually(lambda: sqs.entries("send_message_batch"), lambda found: len(found) == 2, within=5)
+    assert celery.taken == []
+    assert sorted(entry.get("DelaySeconds", "refused") for entry in entries if "DelaySeconds" in entry) == [100]
+
+
+def _in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_what_is_left_when_the_channel_closes_is_given_back(channel: Channel, sqs: Sqs, hub: Hub) -> None:
+    handles = sqs.put(job(), job(), job())
+    Celery(channel, hub)
+    eventually(lambda: len(channel.consumption.intake.in_hand()), lambda found: found == 3, within=5)
+    sqs.closed.set()
+
+    channel.close()
+
+    shown = [entry["ReceiptHandle"] for entry in sqs.entries("change_message_visibility_batch") if not entry["VisibilityTimeout"]]
+    assert sorted(shown) == sorted(handles)
+
+
+def test_within_collect_messages_wait_for_its_end_and_travel_together(channel: Channel, sqs: Sqs) -> None:
     with channel.collect() as batch:
-        for number in range(3):
-            channel._put("default", {"body": str(number), "properties": {"delivery_tag": str(number)}})
+        for _ in range(12):
+            channel._put(QUEUE, {"body": "[]", "headers": {"id": "x"}, "properties": {}})
         assert sqs.calls == []
 
-    assert [len(request["Entries"]) for request in sqs.of("send_message_batch")] == [3]
-    assert batch.failures == {}
+    assert isinstance(batch, SendBatch)
+    assert [len(request["Entries"]) for request in sqs.of("send_message_batch")] == [10, 2]
 
 
-def test_after_an_error_within_collect_nothing_is_sent(channel: Channel, sqs: FakeSqs) -> None:
-    def publish_and_fail() -> None:
-        with channel.collect():
-            channel._put("default", {"body": "", "properties": {"delivery_tag": "1"}})
-            raise ValueError("halfway")
+def test_the_tenant_of_a_message_is_its_group(channel: Channel) -> None:
+    sender: Sender = channel.sender
 
-    with pytest.raises(ValueError, match="halfway"):
-        publish_and_fail()
+    entry = sender.entry(QUEUE, {"body": "[]", "headers": {"id": "x", "tenant": "acme"}, "properties": {}})
 
-    assert sqs.calls == []
-    assert channel.sqs() is sqs
-
-
-def test_collect_does_not_nest(channel: Channel) -> None:
-    with channel.collect(), pytest.raises(RuntimeError, match="send the outer batch first"), channel.collect():
-        pass
+    assert entry["MessageGroupId"] == "acme"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from celery import Celery, current_app
 from kombu.asynchronous import Hub, set_event_loop
-from kombu.message import Message
 from kombu.transport.virtual import QoS
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -17,8 +16,6 @@ ENGINE = "app/engine"
 
 #: kombu's SQS transport
 CHANNEL = "kombu.transport.SQS:Channel"
-HTTP = "kombu.asynchronous.aws.connection:AsyncHTTPSConnection"
-POLLS = "kombu.asynchronous.aws.sqs.connection:AsyncSQSConnection"
 BACKEND = "celery.backends.base:KeyValueStoreBackend"
 TASK = "celery.app.task:Task"
 STEP = "celery.bootsteps:StartStopStep"
@@ -44,34 +41,43 @@ class Seam:
 SEAMS = (
     Seam(f"{CHANNEL}.__init__", "self, *args, **kwargs", "broker/channel.py"),
     Seam(f"{CHANNEL}.sqs", "self, queue", "broker/channel.py"),
-    Seam(f"{CHANNEL}.asynsqs", "self, queue", "broker/channel.py"),
     Seam(f"{CHANNEL}._size", "self, queue", "broker/channel.py"),
-    Seam(f"{CHANNEL}._loop1", "self, queue, messages_fetched", "broker/channel.py"),
-    Seam(f"{CHANNEL}._schedule_queue", "self, queue", "broker/channel.py"),
-    Seam(f"{CHANNEL}._on_messages_ready", "self, queue, qname, messages", "broker/channel.py"),
+    Seam(f"{CHANNEL}._put", "self, queue, message, **kwargs", "broker/channel.py"),
+    Seam(f"{CHANNEL}._resolve_delay_seconds", "self, properties", "broker/channel.py"),
+    Seam(f"{CHANNEL}.canonical_queue_name", "self, queue_name", "broker/channel.py"),
+    Seam(f"{CHANNEL}._noack_queues", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.conninfo", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.endpoint_url", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.region", None, "broker/channel.py"),
     Seam(f"{CHANNEL}.basic_consume", "self, queue, no_ack, callback, consumer_tag, *args, **kwargs", "broker/channel.py"),
+    Seam(f"{CHANNEL}.basic_cancel", "self, consumer_tag", "broker/channel.py"),
+    Seam(f"{CHANNEL}.basic_qos", "self, prefetch_size, prefetch_count, apply_global", "broker/channel.py"),
     Seam(f"{CHANNEL}.basic_ack", "self, delivery_tag, multiple", "broker/channel.py"),
     Seam(f"{CHANNEL}.basic_reject", "self, delivery_tag, requeue", "broker/channel.py"),
+    Seam(f"{CHANNEL}.drain_events", "self, timeout, callback, **kwargs", "broker/channel.py"),
     Seam(f"{CHANNEL}.close", "self", "broker/channel.py"),
-    Seam(f"{CHANNEL}.canonical_queue_name", "self, queue_name", "broker/channel.py"),
-    Seam(f"{CHANNEL}.wait_time_seconds", None, "broker/channel.py"),
-    Seam(f"{CHANNEL}.region", None, "broker/channel.py"),
-    Seam(f"{CHANNEL}.get_message_attributes", None, "broker/channel.py"),
-    Seam("kombu.transport.SQS.exceptions:UndefinedQueueException", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.body_encoding", None, "broker/channel.py"),
+    Seam("kombu.transport.virtual:Channel.basic_consume", "self, queue, no_ack, callback, consumer_tag, **kwargs", "broker/channel.py"),
+    Seam("kombu.transport.virtual:QoS.restore_unacked_once", "self, stderr", "broker/channel.py"),
+    Seam("kombu.transport.virtual:QoS._flush", "self", "broker/channel.py"),
     Seam("kombu.transport.virtual:QoS.ack", "self, delivery_tag", "broker/channel.py"),
-    Seam("kombu.asynchronous.hub:Hub.call_later", "self, delay, callback, *args", "broker/channel.py"),
     Seam("kombu.transport.SQS:Transport.Channel", None, "broker/transport.py"),
-    Seam(f"{HTTP}.__init__", "self, strict, timeout, http_client", "broker/polling.py"),
-    Seam(f"{HTTP}.getrequest", "self", "broker/polling.py"),
-    Seam("kombu.asynchronous.http:Request.on_prepare", None, "broker/polling.py"),
-    Seam(
-        f"{POLLS}.__init__",
-        "self, sqs_connection, debug, region, message_system_attribute_names, message_attribute_names, **kwargs",
-        "broker/polling.py",
-    ),
-    Seam(f"{POLLS}.get_http_connection", "self", "broker/polling.py"),
-    Seam(f"{POLLS}._on_list_ready", "self, parent, markers, operation, response", "broker/polling.py"),
-    Seam(f"{POLLS}.STATUS_CODE_OK", None, "broker/polling.py"),
+    Seam("kombu.transport.SQS:Transport.__init__", "self, client, **kwargs", "broker/transport.py"),
+    Seam("kombu.transport.SQS:Transport.polling_interval", None, "broker/transport.py"),
+    Seam("kombu.asynchronous.hub:Hub.add_reader", "self, fds, callback, *args", "broker/wakeup.py"),
+    Seam("kombu.asynchronous.hub:Hub.remove_reader", "self, fd", "broker/wakeup.py"),
+    Seam("kombu.utils.json:JSONEncoder", None, "broker/envelope.py"),
+    Seam("celery.signals:worker_ready", None, "broker/worker_link.py"),
+    Seam("celery.signals:worker_shutting_down", None, "broker/worker_link.py"),
+    Seam("celery.worker.state:requests", None, "broker/worker_link.py"),
+    Seam("celery.worker.request:Request.on_failure", "self, exc_info, send_failed_event, return_ok", "broker/request.py"),
+    Seam("celery.worker.request:Request.on_timeout", "self, soft, timeout", "broker/request.py"),
+    Seam("celery.worker.request:Request.acknowledge", "self", "broker/request.py"),
+    Seam("celery.worker.request:Request.reject", "self, requeue", "broker/request.py"),
+    Seam("celery:Celery.producer_or_acquire", "self, producer", "broker/program.py"),
+    Seam("celery:Celery.current_worker_task", None, "broker/bulk.py"),
+    Seam("celery.utils.nodenames:anon_nodename", "hostname, prefix", "broker/bulk.py"),
+    Seam("celery.app.amqp:AMQP.router", None, "broker/bulk.py"),
     Seam(f"{BACKEND}._store_result", "self, task_id, result, state, traceback, request, **kwargs", "ledger/backend.py"),
     Seam(f"{BACKEND}._get_result_meta", "self, result, state, traceback, request, format_date, encode", "ledger/backend.py"),
     Seam(f"{BACKEND}.get_key_for_task", "self, task_id, key", "ledger/backend.py"),
@@ -188,7 +194,7 @@ def test_a_channel_has_the_parts_that_we_look_at() -> None:
             assert isinstance(channel.qos._dirty, set), look
             assert isinstance(channel.connection._callbacks, dict), look
             assert channel.hub is hub, look
-            assert channel.connection.polling_interval == 0, "app/engine/broker/settings.py sets it by broker_transport_options"
+            assert channel.connection.polling_interval == 0, "app/engine/broker/transport.py sets it"
             assert channel.predefined_queues, "app/engine/broker/settings.py sets it by broker_transport_options"
             channel.close()
     finally:
@@ -206,14 +212,6 @@ def test_the_delivery_tag_of_a_message_is_its_receipt_handle() -> None:
     assert payload["properties"]["delivery_info"] == {"sqs_message": message, "sqs_queue": "address"}
 
 
-def test_a_message_without_a_consumer_is_released_by_kombu_from_its_whole_batch() -> None:
-    source = inspect.getsource(import_module("kombu.transport.SQS").Channel._on_messages_ready)
-
-    assert "self.connection._callbacks.get(qname)" in source, (
-        "app/engine/broker/channel.py hands whole batches over when there is no callback"
-    )
-
-
 def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() -> None:
     source = inspect.getsource(Celery.send_task)
 
@@ -223,17 +221,13 @@ def test_celery_gives_the_producer_that_we_put_in_its_place_what_it_expects() ->
     assert "amqp.send_task_message(P, name, message, **options)" in source, look
 
 
+def test_a_group_publishes_its_parts_within_one_producer_s_block() -> None:
+    source = inspect.getsource(import_module("celery.canvas").group)
+
+    assert "with app.producer_or_acquire(producer) as producer:" in source, "app/engine/broker/producer.py sends at the end of it"
+
+
 def test_arguments_are_not_shown_where_we_set_their_representation() -> None:
     assert {"argsrepr", "kwargsrepr"} <= set(inspect.signature(current_app.amqp.as_task_v2).parameters), (
-        "app/engine/application.py sets them"
+        "app/engine/broker/program.py sets them"
     )
-
-
-def test_the_poller_s_http_client_is_where_we_take_it_from() -> None:
-    source = inspect.getsource(import_module("kombu.asynchronous.aws.connection").AsyncConnection.__init__)
-
-    assert "self._httpclient" in source, "app/engine/broker/polling.py gives it to its connections"
-
-
-def test_a_message_has_delivery_info() -> None:
-    assert Message(body="").delivery_info == {}, "app/engine/broker/channel.py reads sqs_queue and sqs_message from it"

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from celery import current_app
 
-from app.engine.aws.queue_urls import queue_url
+from app.engine.aws.queue_urls import dead_letter_queue_url, queue_url
 from app.engine.broker.errors import UnroutedTask
+from app.engine.broker.options import BrokerOptions
 from app.engine.broker.settings import celery_settings
 from app.engine.conf import engine_settings
 from app.topology import TOPOLOGY
@@ -17,7 +18,12 @@ CELERY = celery_settings(SETTINGS)
 
 def test_every_queue_is_known_by_the_address_that_the_topology_gives_it() -> None:
     assert CELERY["broker_transport_options"]["predefined_queues"] == {
-        queue.name: {"url": queue_url(SETTINGS, queue.name)} for queue in TOPOLOGY.queues
+        queue.name: {
+            "url": queue_url(SETTINGS, queue.name),
+            "dead_letter_url": dead_letter_queue_url(SETTINGS, queue.name),
+            "weight": queue.weight,
+        }
+        for queue in TOPOLOGY.queues
     }
     assert {queue.name for queue in CELERY["task_queues"]} == {queue.name for queue in TOPOLOGY.queues}
 
@@ -75,17 +81,18 @@ def test_a_result_that_cannot_be_stored_is_tried_again() -> None:
     assert CELERY["result_expires"] == SETTINGS.result_ttl
 
 
-def test_a_body_is_encoded_once_and_readable_in_sqs() -> None:
-    options = CELERY["broker_transport_options"]
+def test_the_transport_accepts_what_it_is_told() -> None:
+    read = BrokerOptions.read(CELERY["broker_transport_options"])
 
-    assert options["sqs_base64_encoding"] is False
-    assert options["body_encoding"] == "utf-8"
+    assert read.wait_time_seconds == SETTINGS.sqs_wait_time.total_seconds()
+    assert read.longest_delay_seconds == SETTINGS.longest_sqs_delay.total_seconds()
+    assert read.claim_check is not None
+    assert read.claim_check.bucket.startswith(SETTINGS.name_prefix)
 
 
-def test_workers_ask_for_the_figures_that_metrics_and_redelivery_need() -> None:
-    asked = CELERY["broker_transport_options"]["fetch_message_attributes"]["MessageSystemAttributeNames"]
-
-    assert set(asked) == {"ApproximateReceiveCount", "SentTimestamp"}
+def test_a_failed_run_is_rejected_so_that_its_message_goes_to_the_dead_letters() -> None:
+    assert CELERY["task_acks_on_failure"] is False
+    assert CELERY["task_acks_on_timeout"] is True
 
 
 def test_what_names_no_queue_goes_to_the_first() -> None:

@@ -43,7 +43,7 @@ def test_a_worker_gives_back_what_it_cannot_finish_before_ecs_kills_it(
 ) -> None:
     serve(monkeypatch, worker.name)
 
-    grace._begin("Warm")
+    grace.Grace().begin("Warm")
 
     ((seconds, _),) = timers
     assert 0 < seconds == (worker.stop_timeout - grace.MARGIN).total_seconds()
@@ -52,7 +52,7 @@ def test_a_worker_gives_back_what_it_cannot_finish_before_ecs_kills_it(
 def test_a_worker_that_a_person_started_waits_for_its_runs(timers: list[tuple[float, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "shell")
 
-    grace._begin("Warm")
+    grace.Grace().begin("Warm")
 
     assert timers == []
 
@@ -60,7 +60,7 @@ def test_a_worker_that_a_person_started_waits_for_its_runs(timers: list[tuple[fl
 def test_a_cold_stop_needs_no_end(timers: list[tuple[float, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, WORKERS[0].name)
 
-    grace._begin("Cold")
+    grace.Grace().begin("Cold")
 
     assert timers == []
 
@@ -72,3 +72,17 @@ def test_when_its_grace_is_over_the_worker_asks_itself_to_stop_cold(monkeypatch:
     grace._end()
 
     assert sent == [(os.getpid(), signal.SIGQUIT)]
+
+
+def test_a_second_sigterm_is_an_order_to_stop_cold(timers: list[tuple[float, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, "shell")
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    grace_of_this_worker = grace.Grace()
+
+    grace_of_this_worker.begin("Warm")
+    assert sent == []
+    grace_of_this_worker.begin("Warm")
+
+    assert sent == [(os.getpid(), signal.SIGQUIT)]
+    assert timers == []

@@ -1,0 +1,256 @@
+"""A consuming channel's working parts, put together: intake, inspection, settlement, leases, housekeeping."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from celery.exceptions import NotRegistered
+
+from app.engine.broker import claim_check, envelope
+from app.engine.broker.dead_letters import CAUSE, REASON, Cause, Reason, dead_letter
+from app.engine.broker.delays import EARLY_SECONDS, delay_seconds
+from app.engine.broker.housekeeping import Housekeeping
+from app.engine.broker.inspection import Refused, UnknownTask, inspect_arguments, inspect_envelope
+from app.engine.broker.intake import Intake, system_attributes
+from app.engine.broker.leases import Leases
+from app.engine.broker.lost_leases import lost_leases
+from app.engine.broker.options import BrokerOptions
+from app.engine.broker.queue_facts import QueueBook
+from app.engine.broker.received import Received
+from app.engine.broker.settlement import Settlement
+from app.engine.broker.worker_link import WorkerLink
+
+logger = logging.getLogger(__name__)
+
+#: What SQS is still to be told when a worker ends.
+FLUSH_SECONDS = 10.0
+#: A poll under way is waited for: what it brings would otherwise be hidden from everybody for a whole visibility timeout.
+POLL_MARGIN_SECONDS = 2.0
+#: The message attributes of a parked message.
+PARKED_SINCE = "parked_since"
+#: Celery's own answer to these is a TypeError.
+BAD_ARGUMENTS = "bad-arguments"
+CLAIM_RETRY_SECONDS = 30
+FIRST_PARK_SECONDS = 15
+#: What a child needs of the raw message; the body would travel to it twice.
+_TOLD_TO_CHILD = ("MessageId", "ReceiptHandle", "Attributes", "MessageAttributes")
+
+
+class Consumption:
+    """Promise: nothing that SQS, the network or a message does is raised into the event loop."""
+
+    def __init__(
+        self,
+        options: BrokerOptions,
+        client: Callable[[], Any],
+        *,
+        claims: claim_check.ClaimChecks | None,
+        wake: Callable[[], None],
+        queue_names: Callable[[str], str],
+    ) -> None:
+        self._options = options
+        self._claims = claims
+        self._queue_names = queue_names
+        self._causes: dict[str, Cause] = {}
+        self._link = WorkerLink(on_stop=lambda: self._housekeeping.soon(self.stop), on_ready=wake)
+        self._book = QueueBook(client)
+        self._settlement = Settlement(client, linger_seconds=options.delete_linger_seconds, on_deleted=self._deleted)
+        self.intake = Intake(
+            options, client, read=self._read, wake=wake, give_back=self._settlement.give_back, again=self._settlement.delete_again
+        )
+        self._leases = Leases(
+            client,
+            held=self._held,
+            timeout_of=self._book.visibility_timeout,
+            is_overdue=self._link.is_overdue,
+            on_lost=self.intake.drop,
+            lost=lost_leases(),
+        )
+        self._housekeeping = Housekeeping(
+            (self._leases.renew_due, self.intake.give_back_stale, self._watch), pause_seconds=lambda: self._leases.pause_seconds
+        )
+        self._link.connect()
+        self._housekeeping.start()
+
+    def consume(self, queue: str) -> None:
+        self.intake.consume(queue)
+
+    def slots(self) -> int | None:
+        """How many jobs the worker runs at once; ``None`` while nobody has said."""
+        return self._link.slots()
+
+    def stop(self) -> None:
+        """Receive no more, and let others have at once what has not been started."""
+        self.intake.stop()
+
+    def close(self) -> None:
+        """:meth:`stop`, give back what still runs, and wait until SQS has been told, or 10 seconds.
+
+        A poll under way is waited for, unless the worker is told to end soon.
+        """
+        self.stop()
+        if not self._link.is_urgent:
+            self.intake.join(self._options.wait_time_seconds + POLL_MARGIN_SECONDS)
+        for received in self.intake.in_hand():
+            self.give_back(received.tag)
+        if not self._settlement.close(FLUSH_SECONDS):
+            logger.warning("sqs was not told everything: what is left comes again when its visibility lapses")
+        self._housekeeping.end()
+        self._link.disconnect()
+
+    # -- what became of a delivery ------------------------------------------------------------------------------------------
+
+    def finish(self, tag: str) -> None:
+        """Never to be run again."""
+        self._causes.pop(tag, None)
+        if (received := self.intake.settled(tag, for_good=True)) is not None:
+            self._settlement.delete(received)
+
+    def give_back(self, tag: str) -> None:
+        """Others may have it at once."""
+        self._causes.pop(tag, None)
+        if (received := self.intake.settled(tag, for_good=False)) is not None:
+            self._settlement.give_back([received])
+
+    def refuse(self, tag: str, cause: Cause | None = None) -> None:
+        """Never to be run again, and to be looked at by a person."""
+        noted = self._causes.pop(tag, None)
+        if (received := self.intake.settled(tag, for_good=True)) is not None:
+            self._bury(received, noted or cause or Cause(reason=Reason.REJECTED, message="The worker would not run the message."))
+
+    def note_cause(self, tag: str, cause: Cause) -> None:
+        self._causes[tag] = cause
+
+    def _bury(self, received: Received, cause: Cause) -> None:
+        cause = replace(
+            cause,
+            queue=received.queue,
+            task=cause.task or received.task,
+            task_id=cause.task_id or received.task_id,
+            release=cause.release or self._options.release,
+        )
+        target = self._options.queues[self._queue_names(received.queue)].dead_letter_url or self._book.facts(received.url).dead_letter_url
+        extra = {
+            "queue": received.queue,
+            "task": cause.task,
+            "task_id": cause.task_id,
+            "cause": cause.reason,
+            "reason": cause.message[:300],
+        }
+        if target is None:
+            logger.error("dead letter dropped: its queue has no dead-letter queue", extra=extra)
+            self._settlement.delete(received)
+            return
+        logger.warning("dead letter", extra=extra)
+        self._settlement.move(received, target, dead_letter(received, cause))
+
+    def _deleted(self, received: Received) -> None:
+        if received.claim is not None and self._claims is not None:
+            self._claims.delete(received.claim)
+
+    # -- what a delivery is -------------------------------------------------------------------------------------------------
+
+    def _read(self, received: Received) -> Received | None:
+        """In a receiver's thread: check the message before anything trusts it."""
+        now = time.time()
+        try:
+            inspected = inspect_envelope(
+                received.raw["Body"], queue=received.queue, now=now, latest_eta_seconds=self._options.latest_eta_seconds
+            )
+            received.task, received.task_id = inspected.task, inspected.id
+            if inspected.eta is not None and inspected.eta - now > EARLY_SECONDS:
+                self._put_off(received, delay_seconds(inspected.eta, now, self._options.longest_delay_seconds))
+                return None
+            self._claim(received, inspected.payload)
+            tasks = self._link.tasks()
+            if tasks is not None:
+                inspect_arguments(inspected, tasks)
+        except UnknownTask as error:
+            self._park(received, error, now)
+            return None
+        except (Refused, claim_check.ClaimRefused) as error:
+            reason, detail = getattr(error, "reason", "claim-check"), str(getattr(error, "detail", error))
+            self._bury(received, Cause(reason=reason, message=detail))
+            self._link.record_failure(received, TypeError(detail) if reason == BAD_ARGUMENTS else error)
+            return None
+        except (ClientError, BotoCoreError, OSError) as error:
+            # S3 is away, or has deleted the body: others may try soon, and the redrive policy counts.
+            logger.warning("claim check not read", extra={"queue": received.queue, "task_id": received.task_id, "reason": str(error)[:300]})
+            self._settlement.give_back([received], CLAIM_RETRY_SECONDS)
+            return None
+        received.payload = inspected.payload
+        envelope.complete(received.payload)
+        properties = received.payload["properties"]
+        properties["delivery_tag"] = received.tag
+        properties["delivery_info"] |= {
+            "sqs_message": {name: received.raw[name] for name in _TOLD_TO_CHILD if name in received.raw},
+            "sqs_queue": received.url,
+            "redelivered": received.receive_count > 1,
+        }
+        return received
+
+    def _claim(self, received: Received, payload: dict[str, Any]) -> None:
+        claim = payload["headers"].pop(claim_check.HEADER, None)
+        if claim is None:
+            return
+        if self._claims is None:
+            raise Refused("claim-check", "The body is in S3, and this worker has no claim_check in its broker_transport_options.")
+        received.claim = self._claims.key_of(claim)
+        payload["body"] = self._claims.get(claim)
+        payload["properties"]["body_encoding"] = "utf-8"
+
+    def _put_off(self, received: Received, seconds: int) -> None:
+        """Not due yet: it waits in SQS."""
+        if received.url.endswith(".fifo"):
+            self._settlement.give_back([received], seconds)
+        else:
+            self._settlement.move(received, received.url, _same_again(received) | {"DelaySeconds": seconds})
+
+    def _park(self, received: Received, error: UnknownTask, now: float) -> None:
+        """An older worker, a newer message: wait for a worker that knows the task, for as long as configured."""
+        attribute = received.message_attributes.get(PARKED_SINCE) or {}
+        try:
+            since = float(attribute["StringValue"])
+        except (KeyError, TypeError, ValueError):
+            since = now
+        parked = now - since
+        if parked >= self._options.unknown_task_seconds:
+            self._bury(
+                received,
+                Cause(reason=Reason.UNKNOWN_TASK, message=f"No worker of this queue knows the task {error.task!r}.", task=error.task),
+            )
+            self._link.record_failure(received, NotRegistered(error.task))
+            return
+        logger.warning("unknown task parked", extra={"queue": received.queue, "task": error.task, "task_id": received.task_id})
+        left = self._options.unknown_task_seconds - parked
+        seconds = int(min(max(parked, FIRST_PARK_SECONDS), left + 1, self._options.longest_delay_seconds))
+        entry = _same_again(received)
+        entry["MessageAttributes"] = dict(list(entry.get("MessageAttributes", {}).items())[:9]) | {
+            PARKED_SINCE: {"DataType": "Number", "StringValue": f"{since:.0f}"}
+        }
+        if received.url.endswith(".fifo"):
+            self._settlement.give_back([received], seconds)
+        else:
+            self._settlement.move(received, received.url, entry | {"DelaySeconds": max(seconds, 1)})
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------------
+
+    def _held(self) -> Iterable[Received]:
+        return [*self.intake.in_hand(), *self._settlement.unconfirmed()]
+
+    def _watch(self) -> None:
+        for queue in self.intake.restart_silent():
+            logger.error("queue was not polled for a minute although there was room: a new receiver takes over", extra={"queue": queue})
+
+
+def _same_again(received: Received) -> dict[str, Any]:
+    entry: dict[str, Any] = {"MessageBody": received.raw["Body"]}
+    attributes = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE)}
+    if attributes:
+        entry["MessageAttributes"] = attributes
+    if group := system_attributes(received).get("MessageGroupId"):
+        entry["MessageGroupId"] = group
+    return entry

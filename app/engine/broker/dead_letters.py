@@ -1,0 +1,135 @@
+"""A message that will never succeed goes to its queue's dead letters at once, as it came, with its cause beside it.
+
+The body is the original one, so that redriving it is sending it back. The cause stands in two message attributes:
+``reason`` (one of :class:`Reason` or of the inspection's slugs) and ``cause`` (JSON, readable in the SQS console).
+What SQS's own redrive policy moves (a job that kills its worker) carries neither.
+"""
+
+import hashlib
+import json
+import re
+import traceback
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any
+
+from app.engine.broker.options import LARGEST_MESSAGE_BYTES
+from app.engine.broker.received import Received
+
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+MOST_ATTRIBUTES = 10
+LONGEST_MESSAGE = 1000
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Quoted, a UUID, or a word, which changes from job to job if it is not made of letters only.
+_CHANGING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+")
+REASON = "reason"
+CAUSE = "cause"
+
+
+class Reason(StrEnum):
+    FAILED = "failed"
+    """The task raised what is not retried, or what was retried often enough, or ran into its hard time limit."""
+    REJECTED = "rejected"
+    """The task raised ``Reject``, or Celery would not run the message."""
+    UNKNOWN_TASK = "unknown-task"
+    """No worker knew the task for as long as such a message is parked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """Why a message is a dead letter."""
+
+    reason: str
+    message: str
+    exception: str = ""
+    """Its class, with its module."""
+    fingerprint: str = ""
+    """Equal for failures that are the same problem: of exception class, place and message without its figures."""
+    task: str = ""
+    task_id: str = ""
+    attempts: int = 0
+    """Runs, the first one and the retries."""
+    release: str = ""
+    """Of the worker."""
+    queue: str = ""
+    failed_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def failure(error: BaseException, *, task: str, attempts: int, text: str | None = None, trace: str = "") -> Cause:
+    """The cause that an exception makes. ``text`` and ``trace`` stand for those of an exception that came from a child process."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    message = _said(error) if text is None else text
+    place = _place(trace) or _place_of(error.__traceback__)
+    return Cause(
+        reason=Reason.FAILED,
+        message=message[:LONGEST_MESSAGE],
+        exception=kind,
+        fingerprint=fingerprint(task, kind, message, place),
+        task=task,
+        attempts=attempts,
+    )
+
+
+def fingerprint(task: str, kind: str, message: str, place: str) -> str:
+    """12 hexadecimal digits. Quoted values, ids and words with a figure do not count: they differ from job to job."""
+    shape = _CHANGING.sub(lambda found: found[0] if found[0].replace("_", "a").isalpha() else "…", message)
+    return hashlib.sha256(f"{task}\n{kind}\n{place}\n{shape}".encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
+    """The entry of ``SendMessageBatch`` for the dead letters. Attributes, the message's own last, are kept as long as there is room.
+
+    A body that fills a message by itself goes without a cause rather than not at all.
+    """
+    body: str = received.raw["Body"]
+    wanted: dict[str, Any] = {
+        REASON: {"DataType": "String", "StringValue": _allowed(cause.reason)},
+        CAUSE: {"DataType": "String", "StringValue": json.dumps(asdict(cause), ensure_ascii=True, separators=(",", ":"))},
+    }
+    wanted |= {name: value for name, value in received.message_attributes.items() if name not in wanted}
+    room = LARGEST_MESSAGE_BYTES - len(body.encode("utf-8", "surrogatepass"))
+    attributes: dict[str, Any] = {}
+    for name, value in wanted.items():
+        size = _size(name, value)
+        if len(attributes) < MOST_ATTRIBUTES and size <= room:
+            attributes[name] = value
+            room -= size
+    entry: dict[str, Any] = {"MessageBody": body}
+    if attributes:
+        entry["MessageAttributes"] = attributes
+    group = (received.raw.get("Attributes") or {}).get("MessageGroupId")
+    if group:
+        entry["MessageGroupId"] = group
+    return entry
+
+
+def _place_of(trace: TracebackType | None) -> str:
+    frames = traceback.extract_tb(trace)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].name}" if frames else ""
+
+
+def _place(trace: str) -> str:
+    """The innermost frame of a formatted traceback: file and function, not the line, which moves with every edit."""
+    frames = re.findall(r'File "([^"]+)", line \d+, in (\S+)', trace)
+    return f"{frames[-1][0].rpartition('/')[2]}:{frames[-1][1]}" if frames else ""
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 — an exception class of somebody's, on the way to report its failure
+        return f"(its text cannot be made: {type(problem).__name__})"
+
+
+def _allowed(text: str) -> str:
+    """SQS takes no empty value, and not every character."""
+    return _FORBIDDEN.sub("\ufffd", text) or "-"
+
+
+def _size(name: str, attribute: dict[str, Any]) -> int:
+    """As SQS counts it: name, type and value."""
+    value = attribute.get("BinaryValue") or attribute.get("StringValue", "").encode("utf-8", "surrogatepass")
+    return len(name.encode()) + len(attribute.get("DataType", "").encode()) + len(value)

@@ -1,0 +1,77 @@
+"""What a Celery message looks like in SQS: kombu's envelope, encoded once and without what nobody reads.
+
+Stock Celery workers read it as it is. Left out: base64 (twice, in kombu), the printed arguments (a copy of the arguments
+in clear text), the reply queue and the delivery tag (SQS has its own), and whatever says what its absence says.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kombu.utils.json import JSONEncoder
+
+_UNREAD_HEADERS = frozenset({"argsrepr", "kwargsrepr"})
+_UNREAD_PROPERTIES = frozenset(
+    {
+        "reply_to",
+        "delivery_tag",
+        "delivery_mode",
+        "message_attributes",
+        "DelaySeconds",
+        "delay_seconds",
+        "MessageGroupId",
+        "MessageDeduplicationId",
+        "origin",
+        "expiration",
+    }
+)
+#: Celery reads an absent header as it reads these.
+_DEFAULTS: dict[str, Any] = {"retries": 0, "replaced_task_nesting": 0, "ignore_result": False, "priority": 0}
+
+#: kombu's, for the types that Celery lets pass: dates, UUIDs, decimals, lazy strings.
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def dumps(value: Any) -> str:
+    """JSON as short as it gets. Raises ``TypeError`` or ``ValueError`` for what is not JSON."""
+    text: str = _encode(value)
+    return text
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """The text of a message. Raises ``TypeError`` or ``ValueError`` for headers that are not JSON."""
+    headers, properties = message.get("headers") or {}, message.get("properties") or {}
+    task_id = headers.get("id")
+    return dumps(
+        {
+            "body": message["body"],
+            "content-encoding": message.get("content-encoding"),
+            "content-type": message.get("content-type"),
+            "headers": {
+                name: value
+                for name, value in headers.items()
+                if name not in _UNREAD_HEADERS and not _is_said_by_absence(name, value) and not (name == "root_id" and value == task_id)
+            },
+            "properties": {
+                name: value
+                for name, value in properties.items()
+                if name not in _UNREAD_PROPERTIES
+                and not _is_said_by_absence(name, value)
+                and not (name == "correlation_id" and value == task_id)
+            },
+        }
+    )
+
+
+def complete(payload: dict[str, Any]) -> None:
+    """Put back, in a received envelope, what :func:`encode` leaves out because it says the same as the id."""
+    headers = payload["headers"]
+    headers.setdefault("root_id", headers["id"])
+    payload["properties"].setdefault("correlation_id", headers["id"])
+
+
+def _is_said_by_absence(name: str, value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, dict | list | tuple):
+        return all(entry is None for entry in value) if not isinstance(value, dict) else not value
+    return name in _DEFAULTS and value == _DEFAULTS[name]

@@ -1,0 +1,65 @@
+"""A Celery application that publishes straight to SQS."""
+
+from functools import cached_property
+from typing import Any
+
+from celery import Celery
+
+from app.engine.broker.claim_check import ClaimChecks
+from app.engine.broker.connections import s3_client, sqs_client
+from app.engine.broker.options import BrokerOptions
+from app.engine.broker.producer import DirectProducer
+from app.engine.broker.sending import Sender
+
+
+class Program(Celery):
+    """Celery with a cheaper way out: four times less CPU for ``delay()``, ten messages a request for ``group()`` and ``chunks()``.
+
+    Use: ``app = Program(…)`` with this package's transport. Signals, routes, canvas and options are Celery's own; messages with
+    a serializer other than JSON, or compressed, or for an exchange, go through kombu as always.
+    """
+
+    @cached_property
+    def sender(self) -> Sender:
+        """How this program sends. Raises :class:`~app.engine.broker.errors.BrokerMisconfigured`."""
+        options = BrokerOptions.read(self.conf.broker_transport_options)
+        connection = self.connection_for_write()
+        region = self.conf.broker_transport_options.get("region") or _default_region()
+        endpoint = options.endpoint_url or _endpoint_of(connection)
+        keys = (connection.userid, connection.password)
+        claims = ClaimChecks(options.claim_check, lambda: s3_client(region, options.endpoint_url, *keys)) if options.claim_check else None
+        return Sender(options, lambda: sqs_client(region, endpoint, *keys), claims)
+
+    def send_task(self, name: str, *args: Any, **options: Any) -> Any:
+        # Representations of arguments would stand readable in every message; nothing of ours reads them, and making them costs.
+        options.setdefault("argsrepr", "…")
+        options.setdefault("kwargsrepr", "…")
+        return super().send_task(name, *args, **options)
+
+    def producer_or_acquire(self, producer: Any = None) -> Any:
+        """Celery's own context manager for a producer that is given; ours where Celery would take one from its pool."""
+        if producer is not None or not self._publishes_directly:
+            return super().producer_or_acquire(producer)
+        return DirectProducer(self.sender, self._translator)
+
+    @cached_property
+    def _publishes_directly(self) -> bool:
+        return self.conf.task_serializer == "json" and not self.conf.task_compression
+
+    @cached_property
+    def _translator(self) -> Any:
+        return self.connection_for_write()
+
+
+def _default_region() -> str:
+    import boto3
+
+    return boto3.session.Session().region_name or "us-east-1"
+
+
+def _endpoint_of(connection: Any) -> str | None:
+    """``sqs://key:secret@host:port`` names another AWS than the real one."""
+    if connection.hostname is None:
+        return None
+    scheme = "https" if connection.transport_options.get("is_secure") else "http"
+    return f"{scheme}://{connection.hostname}" + (f":{connection.port}" if connection.port else "")

@@ -1,0 +1,46 @@
+"""A message in hand."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Received:
+    """One delivery of one message, from its receive until SQS has confirmed what became of it."""
+
+    queue: str
+    url: str
+    raw: dict[str, Any]
+    """As SQS gave it, body included: what goes to the dead letters is this."""
+    received_at: float
+    """Monotonic."""
+    payload: dict[str, Any] = field(default_factory=dict)
+    """What kombu makes a message of."""
+    task: str = ""
+    task_id: str = ""
+    claim: str | None = None
+    """The S3 key of its body, if that did not fit into a message."""
+    handle: str = ""
+    """The newest receipt handle: only that one deletes."""
+    tag: str = ""
+    """The first receipt handle, by which kombu and Celery know the delivery."""
+    taken_at: float = 0.0
+    """When a slot took it, monotonic."""
+    is_lost: bool = False
+    """Its lease lapsed: somebody else may have it."""
+
+    def __post_init__(self) -> None:
+        self.handle = self.tag = self.raw["ReceiptHandle"]
+
+    @property
+    def message_id(self) -> str:
+        return str(self.raw.get("MessageId", self.tag))
+
+    @property
+    def receive_count(self) -> int:
+        return int(self.raw.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+
+    @property
+    def message_attributes(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = self.raw.get("MessageAttributes") or {}
+        return attributes

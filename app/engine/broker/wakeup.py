@@ -1,0 +1,47 @@
+"""From any thread into the consuming thread's event loop, at once.
+
+Not ``hub.call_soon``: what is called soon by a callback that was itself called soon, kombu 5.7 runs after its poll, which
+is up to a second later. A pipe that the loop reads has no such gap.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+
+class Wakeup:
+    """``callback`` runs in the loop once for any number of :meth:`set` before it."""
+
+    def __init__(self, hub: Any, callback: Callable[[], object]) -> None:
+        self._hub = hub
+        self._callback = callback
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._is_set = False
+        self._is_closed = False
+        hub.add_reader(self._reader, self._on_readable)
+
+    def set(self) -> None:
+        # Two threads that both see False write twice, which is harmless; none that is needed is left out, because the loop
+        # clears the flag before it looks at what there is to do.
+        if not self._is_set and not self._is_closed:
+            self._is_set = True
+            with contextlib.suppress(OSError):
+                os.write(self._writer, b"\0")
+
+    def close(self) -> None:
+        """Only in the loop's thread."""
+        if not self._is_closed:
+            self._is_closed = True
+            with contextlib.suppress(Exception):
+                self._hub.remove_reader(self._reader)
+            os.close(self._reader)
+            os.close(self._writer)
+
+    def _on_readable(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 64)
+        self._is_set = False
+        self._callback()

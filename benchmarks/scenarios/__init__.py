@@ -1,0 +1,9 @@
+"""What is measured: one module a question."""
+
+from benchmarks.scenarios import idle, latency, producing, throughput
+from benchmarks.scenarios.scenario import Scenario
+
+#: In the order of the report.
+SCENARIOS: tuple[Scenario, ...] = (throughput, latency, idle, producing)
+
+__all__ = ["SCENARIOS", "Scenario"]

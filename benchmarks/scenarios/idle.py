@@ -1,0 +1,49 @@
+"""What does a worker ask of AWS while there is nothing to do? All stacks at once, as none of them needs the machine."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+
+from benchmarks.laboratory import Laboratory
+from benchmarks.plan import NO_LATENCY, Plan, WorkerSetting
+from benchmarks.reading import Reading
+from benchmarks.stacks import Stack
+from benchmarks.worker import PREFORK
+
+MEASURES_AT_ONCE = True
+NAME = "idle"
+_WORKER = WorkerSetting(pool=PREFORK, latency=NO_LATENCY, stores_results=False)
+_MINUTE = timedelta(minutes=1)
+#: Just after a job is not idleness yet: receivers that a backlog called for are still leaving.
+_CALM_SECONDS = 5
+
+
+def settings(plan: Plan) -> Sequence[str]:
+    return () if plan.idle_window is None else (f"{PREFORK}, one queue",)
+
+
+def measure(laboratory: Laboratory, plan: Plan, setting: str, stacks: Sequence[Stack]) -> list[Reading]:
+    window = plan.idle_window or _MINUTE
+    for stack in stacks:
+        laboratory.backlog(stack)
+    with ExitStack() as workers:
+        started = {stack.name: workers.enter_context(laboratory.working(stack, _WORKER))[0] for stack in stacks}
+        time.sleep(_CALM_SECONDS)
+        before = laboratory.aws.account()
+        cpu = {name: worker.cpu_seconds() for name, worker in started.items()}
+        time.sleep(window.total_seconds())
+        after = laboratory.aws.account()
+        return [
+            Reading(
+                scenario=NAME,
+                setting=setting,
+                stack=name,
+                values={
+                    "receives/min": after.since(before, name, "receives") * (_MINUTE / window),
+                    "CPU ms/min": (worker.cpu_seconds() - cpu[name]) * 1_000 * (_MINUTE / window),
+                    "memory MiB": worker.memory_mib(),
+                },
+            )
+            for name, worker in started.items()
+        ]

@@ -1,0 +1,65 @@
+"""What does it cost to publish a job, one by one, in a group, and in bulk? And what travels for a payload of 1,000 bytes?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from benchmarks.laboratory import Laboratory
+from benchmarks.plan import NO_LATENCY, Plan
+from benchmarks.producer import BULK, DELAY, GROUP, WARM_UP, produce
+from benchmarks.reading import Reading
+from benchmarks.stacks import Stack
+
+MEASURES_AT_ONCE = False
+NAME = "producing"
+_SENDS = ("SendMessage", "SendMessageBatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How it publishes, and how far away SQS is."""
+
+    way: str
+    latency: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.way}, {self.latency / timedelta(milliseconds=1):.0f} ms"
+
+
+def settings(plan: Plan) -> Sequence[Setting]:
+    return tuple(Setting(way, latency) for latency in plan.producer_latencies for way in (DELAY, GROUP, BULK))
+
+
+def measure(laboratory: Laboratory, plan: Plan, setting: Setting, stacks: Sequence[Stack]) -> list[Reading]:
+    able = (stack for stack in stacks if setting.way != BULK or stack.has_bulk)
+    return [_measure(laboratory, plan.productions, setting, stack) for stack in able]
+
+
+def _measure(laboratory: Laboratory, count: int, setting: Setting, stack: Stack) -> Reading:
+    aws = laboratory.aws
+    surroundings = laboratory.surroundings(stack)
+    aws.clear()
+    aws.set_latency(setting.latency)
+    before = aws.account()
+    production = produce(stack, surroundings, setting.way, count)
+    after = aws.account()
+    aws.clear()
+    aws.set_latency(NO_LATENCY)
+    if production.missing:
+        return Reading(scenario=NAME, setting=str(setting), stack=stack.name, missing=production.missing)
+    sent = production.sent + WARM_UP
+    arrived = after.since(before, stack.name, "sent")
+    requests = after.requests_since(before)
+    return Reading(
+        scenario=NAME,
+        setting=str(setting),
+        stack=stack.name,
+        values={
+            "CPU µs/message": production.cpu_seconds / production.sent * 1_000_000,
+            "messages/s": production.sent / production.wall_seconds,
+            "bytes/message": sum((after.request_bytes - before.request_bytes)[operation] for operation in _SENDS) / sent,
+            "lost": max(0, sent - arrived),
+            "double": max(0, arrived - sent),
+        },
+        requests={operation: requests[operation] / sent for operation in _SENDS if requests[operation]},
+    )
