@@ -1,4 +1,4 @@
-"""SQS at a twentieth of boto3's price, for the seven calls that every message makes.
+"""SQS at a tenth of boto3's price, for the seven calls that every message makes.
 
 Promise: no request is repeated behind the caller's back, and a failed one says whether it may have been carried out:
 :class:`NotSent` was not, :class:`Unanswered` may have been, ``ClientError`` is SQS's own answer.

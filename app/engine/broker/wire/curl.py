@@ -81,7 +81,7 @@ class Http:
             code, reason = error.args
             if is_whole:
                 raise Unanswered(f"{url} may have carried the request out and did not answer: {reason} (curl {code})") from error
-            raise NotSent(f"Nothing was sent to {url}: {reason} (curl {code})") from error
+            raise NotSent(f"The request was not, or not wholly, sent to {url}: {reason} (curl {code})") from error
         except BaseException:
             # A greenlet was killed while its request goes on in the pool: nobody may use the handle, and it may go with its thread.
             _let_go(handle.curl)
