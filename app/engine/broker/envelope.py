@@ -22,6 +22,8 @@ _UNREAD_PROPERTIES = frozenset(
         "MessageDeduplicationId",
         "origin",
         "expiration",
+        "argsrepr",
+        "kwargsrepr",
     }
 )
 #: Celery reads an absent header as it reads these.
