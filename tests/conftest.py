@@ -19,6 +19,7 @@ from tests.support import environment as test_environment
 from tests.support.environment import REGION
 
 WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
+_numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -147,9 +148,33 @@ def api_client(transactional_db: None) -> Any:
     return client
 
 
-# -- deployments ---------------------------------------------------------------------------------------------------
+# -- plain Celery programs on our transport -----------------------------------------------------------------------
 
-_numbers = itertools.count(1)
+
+@pytest.fixture
+def make_broker(aws: str, _strict_sqs: str, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """``make_broker(visibility=5, options={…})``: a queue of a test's own, whose every run counts."""
+    from tests.support.broker import Broker
+    from tests.support.strict_sqs import NO_HABITS, StrictSqs
+
+    made: list[Broker] = []
+
+    def make(**options: Any) -> Broker:
+        number = next(_numbers)
+        # A duplicate that SQS makes would be counted against us.
+        network = StrictSqs(_strict_sqs, seed=number, habits=NO_HABITS)
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        broker = Broker(network, aws, directory, f"broker-{number}-{os.getpid()}", **options)
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.end()
+
+
+# -- deployments ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")

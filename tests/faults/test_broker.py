@@ -5,12 +5,8 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +14,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.environment import REGION, REPOSITORY
+from tests.support.broker import MAX_RECEIVES, Broker, Worker
+from tests.support.environment import REGION
 from tests.support.eventually import eventually
 from tests.support.faults import Fault
 from tests.support.hostile import HOSTILE, encoded, mutations, valid_message
-from tests.support.strict_sqs import NO_HABITS, StrictSqs
 
-QUEUE = "jobs"
-MAX_RECEIVES = 3
-_numbers = itertools.count(1)
 OUTAGES = [
     (Fault.UNAVAILABLE, 1.0),
     (Fault.ERROR, 1.0),
@@ -39,149 +32,6 @@ OUTAGES = [
     (Fault.GARBAGE, 1.0),
     (Fault.SLOW, 1.0),
 ]
-
-
-@dataclass
-class Worker:
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    def is_running(self) -> bool:
-        return self.process.poll() is None
-
-    def stop(self, within: float = 30) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within)
-
-
-@dataclass
-class Broker:
-    """A queue with dead letters behind the strict SQS, and the program's processes."""
-
-    network: StrictSqs
-    directory: Path
-    name: str
-    visibility: int = 5
-    options: dict[str, Any] = field(default_factory=dict)
-    workers: list[Worker] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.sqs = boto3.client("sqs", region_name=REGION, endpoint_url=self.direct, aws_access_key_id="x", aws_secret_access_key="y")
-        self.dead_url = self.sqs.create_queue(QueueName=f"{self.name}-dead")["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
-        self.url = self.sqs.create_queue(
-            QueueName=self.name, Attributes={"VisibilityTimeout": str(self.visibility), "RedrivePolicy": policy}
-        )["QueueUrl"]
-
-    direct: str = ""
-
-    @property
-    def journal(self) -> Path:
-        return self.directory / "journal"
-
-    def environment(self, **options: Any) -> dict[str, str]:
-        queue_url = self.url.replace(self.direct, self.network.url)
-        told = {
-            "region": REGION,
-            "endpoint_url": self.network.url,
-            "wait_time_seconds": 2,
-            "predefined_queues": {QUEUE: {"url": queue_url}},
-        }
-        # A plain program: nothing of Django's, and nothing of this process's AWS.
-        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {
-            "BROKER_PROGRAM": json.dumps({"journal": str(self.journal), "options": told | self.options | options}),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "PYTHONPATH": str(REPOSITORY),
-        }
-
-    def start(self, *arguments: str, **options: Any) -> Worker:
-        log = self.directory / f"worker-{len(self.workers)}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    "tests.faults.broker_program",
-                    "worker",
-                    "-n",
-                    f"w{len(self.workers)}@h",
-                    "-l",
-                    "INFO",
-                    *arguments,
-                ],
-                cwd=REPOSITORY,
-                env=self.environment(**options),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        worker = Worker(process, log)
-        self.workers.append(worker)
-        eventually(lambda: " ready." in log.read_text(errors="replace"), bool, within=30)
-        return worker
-
-    def send(self, code: str) -> None:
-        subprocess.run(
-            [sys.executable, "-c", f"from tests.faults.broker_program import *\n{code}"],
-            cwd=REPOSITORY,
-            env=self.environment(),
-            check=True,
-            timeout=60,
-        )
-
-    def notes(self, what: str) -> list[tuple[Any, float]]:
-        if not self.journal.exists():
-            return []
-        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
-        return [(job, at) for kind, job, at, _ in lines if kind == what]
-
-    def runs(self, what: str) -> Counter[Any]:
-        return Counter(job for job, _ in self.notes(what))
-
-    def dead_letters(self) -> list[dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        while messages := self.sqs.receive_message(
-            QueueUrl=self.dead_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=600
-        ).get("Messages"):
-            found |= {message["MessageId"]: message for message in messages}
-        return list(found.values())
-
-    def depth(self) -> tuple[int, int]:
-        attributes = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
-        waiting = int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesDelayed"])
-        return waiting, int(attributes["ApproximateNumberOfMessagesNotVisible"])
-
-    def end(self) -> None:
-        for worker in self.workers:
-            try:
-                os.killpg(worker.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            worker.process.wait(10)
-        self.network.close()
-
-
-@pytest.fixture
-def make_broker(aws: str, _strict_sqs: str, tmp_path: Path) -> Iterator[Callable[..., Broker]]:
-    made: list[Broker] = []
-
-    def make(**options: Any) -> Broker:
-        number = next(_numbers)
-        # Every row here counts exact runs: a duplicate that SQS makes would be counted against us.
-        network = StrictSqs(_strict_sqs, seed=number, habits=NO_HABITS)
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        broker = Broker(network, directory, f"broker-{number}-{os.getpid()}", direct=aws, **options)
-        made.append(broker)
-        return broker
-
-    yield make
-    for broker in made:
-        broker.end()
 
 
 def outlive(broker: Broker, worker: Worker, fault: Fault, probability: float, seconds: float, first: int, jobs: int = 20) -> None:
@@ -232,7 +82,7 @@ def survive(broker: Broker, bodies: list[str]) -> None:
         with contextlib.suppress(ClientError):
             strict.send_message(QueueUrl=broker.url, MessageBody=body)
         if number % 10 == 0:
-            good = encoded(valid_message(task="tests.faults.broker_program.note", args=[number]))
+            good = encoded(valid_message(task="tests.support.broker_program.note", args=[number]))
             strict.send_message(QueueUrl=broker.url, MessageBody=good)
     eventually(lambda: sum(broker.depth()), lambda left: left == 0, within=60 + len(bodies) / 10)
     assert worker.is_running()
