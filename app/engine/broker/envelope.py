@@ -1,7 +1,7 @@
 """What a Celery message looks like in SQS: kombu's envelope, encoded once and without what nobody reads.
 
 Stock Celery workers read it as it is. Left out: base64 (twice, in kombu), the printed arguments (a copy of the arguments
-in clear text), the reply queue and the delivery tag (SQS has its own), and whatever says what its absence says.
+in clear text), the reply queue and the delivery tag (SQS has its own), and of Celery's own headers what says what its absence says.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,16 @@ _UNREAD_PROPERTIES = frozenset(
         "kwargsrepr",
     }
 )
-#: Celery reads an absent header as it reads these.
-_DEFAULTS: dict[str, Any] = {"retries": 0, "replaced_task_nesting": 0, "ignore_result": False, "priority": 0}
+#: Celery reads an absent one as it reads these, and null as if it were absent. Of what others put into a message nothing is left out.
+_SAID_BY_ABSENCE: dict[str, Any] = {
+    **dict.fromkeys(("shadow", "eta", "expires", "group", "group_index", "parent_id", "root_id", "stamped_headers", "correlation_id")),
+    "timelimit": [None, None],
+    "stamps": {},
+    "retries": 0,
+    "replaced_task_nesting": 0,
+    "ignore_result": False,
+    "priority": 0,
+}
 
 #: kombu's, for the types that Celery lets pass: dates, UUIDs, decimals, lazy strings.
 _encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -65,16 +73,9 @@ def _said(entries: Mapping[str, Any], unread: frozenset[str], same: str, task_id
     """What has to be written. Every message comes through here, so this is one loop and not four functions."""
     said = {}
     for name, value in entries.items():
-        if value is None or name in unread or (name == same and value == task_id):
+        if name in unread or (name == same and value == task_id):
             continue
-        kind = value.__class__
-        if kind is dict:
-            if not value:
-                continue
-        elif kind is list or kind is tuple:
-            if all(entry is None for entry in value):
-                continue
-        elif name in _DEFAULTS and value == _DEFAULTS[name]:
+        if name in _SAID_BY_ABSENCE and (value is None or value == _SAID_BY_ABSENCE[name]):
             continue
         said[name] = value
     return said

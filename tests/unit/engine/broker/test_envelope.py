@@ -51,3 +51,12 @@ def test_what_the_id_says_is_put_back_when_it_is_received() -> None:
 
     assert payload["headers"]["root_id"] == sent["headers"]["root_id"]
     assert payload["properties"]["correlation_id"] == sent["properties"]["correlation_id"]
+
+
+def test_what_others_put_into_the_headers_stays_even_if_it_is_empty() -> None:
+    own: dict[str, Any] = {"tenant": None, "flags": [], "amounts": {}, "count": 0, "parts": [None]}
+    sent = message("payload")
+
+    payload = json.loads(envelope.encode({**sent, "headers": sent["headers"] | own}))
+
+    assert own.items() <= payload["headers"].items()
