@@ -86,9 +86,7 @@ class Channel(SQS.Channel):
 
     def entry(self, queue: str, message: dict[str, Any]) -> dict[str, Any]:
         """The parameters of ``SendMessage``. Raises what :meth:`~app.engine.broker.sending.Sender.entry` raises."""
-        return self.sender.entry(
-            self.canonical_queue_name(queue), message, self._resolve_delay_seconds(message.get("properties") or {}) or 0
-        )
+        return self.sender.entry(self.canonical_queue_name(queue), message)
 
     @cached_property
     def sender(self) -> Sender:

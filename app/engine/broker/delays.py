@@ -14,7 +14,7 @@ from typing import Any
 
 from app.engine.broker.options import LONGEST_DELAY_SECONDS
 
-__all__ = ["EARLY_SECONDS", "LONGEST_DELAY_SECONDS", "delay_seconds", "due_at"]
+__all__ = ["EARLY_SECONDS", "LONGEST_DELAY_SECONDS", "asked_delay", "delay_seconds", "due_at"]
 
 #: A message that comes less than this before it is due is left to the worker's timer: clocks differ by that much.
 EARLY_SECONDS = 0.5
@@ -40,3 +40,14 @@ def delay_seconds(due: float | None, now: float, longest: int = LONGEST_DELAY_SE
     if due is None:
         return 0
     return max(0, min(longest, math.ceil(due - now)))
+
+
+def asked_delay(properties: Mapping[str, Any]) -> int:
+    """What the caller asks of SQS itself, ``apply_async(DelaySeconds=…)``, in either of kombu's spellings. More than SQS takes is its most.
+
+    Raises ``TypeError`` or ``ValueError`` for what is no number.
+    """
+    asked = properties.get("delay_seconds")
+    if asked is None:
+        asked = properties.get("DelaySeconds")
+    return 0 if asked is None else max(0, min(LONGEST_DELAY_SECONDS, int(asked)))

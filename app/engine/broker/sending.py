@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.engine.broker import claim_check, envelope
-from app.engine.broker.delays import delay_seconds, due_at
+from app.engine.broker.delays import asked_delay, delay_seconds, due_at
 from app.engine.broker.errors import MessageTooLarge, UndefinedQueue
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES, BrokerOptions
 
@@ -19,7 +19,7 @@ class Sender:
         self._claims = claims
         self.client = client
 
-    def entry(self, queue: str, message: Mapping[str, Any], delay: int = 0) -> dict[str, Any]:
+    def entry(self, queue: str, message: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of ``SendMessage``. ``message`` is kombu's: body (text), headers, properties, content type.
 
         Raises :class:`~app.engine.broker.errors.UndefinedQueue` and :class:`~app.engine.broker.errors.MessageTooLarge`.
@@ -33,6 +33,7 @@ class Sender:
             entry["MessageAttributes"] = attributes
         if group := properties.get("MessageGroupId") or headers.get(self._options.tenant_header):
             entry["MessageGroupId"] = str(group)
+        delay = asked_delay(properties)
         if headers.get("eta"):
             delay = max(delay, delay_seconds(due_at(headers), time.time(), self._options.longest_delay_seconds))
         if queue.endswith(".fifo"):

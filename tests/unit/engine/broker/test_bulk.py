@@ -60,3 +60,10 @@ def test_the_parts_of_a_group_travel_together(sqs: FakeSqs) -> None:
 
     assert [len(request["Entries"]) for request in sqs.of("send_message_batch")] == [3]
     assert sqs.of("send_message") == []
+
+
+@pytest.mark.parametrize(("asked", "delay"), [({"DelaySeconds": 5}, 5), ({"delay_seconds": 7.9}, 7), ({"DelaySeconds": 9999}, 900)])
+def test_a_delay_in_sqs_own_words_is_kept(sqs: FakeSqs, asked: dict[str, Any], delay: int) -> None:
+    current_app.tasks["engine.debug_task"].apply_async(**asked)
+
+    assert [request["DelaySeconds"] for request in sqs.of("send_message")] == [delay]
