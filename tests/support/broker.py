@@ -46,6 +46,8 @@ class Broker:
     visibility: int = 5
     options: dict[str, Any] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    program: str = PROGRAM
+    """The module of its application."""
 
     def __post_init__(self) -> None:
         self.sqs = boto3.client("sqs", region_name=REGION, endpoint_url=self.direct, aws_access_key_id="x", aws_secret_access_key="y")
@@ -76,7 +78,7 @@ class Broker:
             "PYTHONPATH": str(REPOSITORY),
         }
 
-    def start(self, *arguments: str, **options: Any) -> Worker:
+    def start(self, *arguments: str, program: str | None = None, **options: Any) -> Worker:
         log = self.directory / f"worker-{len(self.workers)}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
@@ -85,7 +87,7 @@ class Broker:
                     "-m",
                     "celery",
                     "-A",
-                    PROGRAM,
+                    program or self.program,
                     "worker",
                     "-n",
                     f"w{len(self.workers)}@h",
@@ -106,7 +108,7 @@ class Broker:
 
     def send(self, code: str) -> None:
         subprocess.run(
-            [sys.executable, "-c", f"from {PROGRAM} import *\n{code}"],
+            [sys.executable, "-c", f"from {self.program} import *\n{code}"],
             cwd=REPOSITORY,
             env=self.environment(),
             check=True,

@@ -25,17 +25,18 @@ class Request(CeleryRequest):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, Reject) and not error.requeue:
+        if isinstance(error, TimeLimitExceeded):
+            self._note_killed(error.args[0])
+        elif isinstance(error, Reject) and not error.requeue:
             self._note(Cause(reason=Reason.REJECTED, message=str(error.reason)[:1000], task=self.name, attempts=self._attempts))
         elif isinstance(error, Exception) and not isinstance(error, (*_NOT_FAILURES, Reject)):
             self._note(failure(error, task=self.name, attempts=self._attempts, trace=str(exc_info.traceback or "")))
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        if not soft:
-            # Celery acknowledges a run that it had to kill, or runs it again for as long as the queue allows. It failed.
-            self._note(failure(TimeLimitExceeded(timeout), task=self.name, attempts=self._attempts, text=f"killed after {timeout:g} s"))
-            self._is_failed = True
+        # A prefork pool has called on_failure before this; others call only this.
+        if not soft and not self.acknowledged:
+            self._note_killed(timeout)
         super().on_timeout(soft, timeout)
 
     def acknowledge(self) -> None:
@@ -43,6 +44,11 @@ class Request(CeleryRequest):
             self.reject(requeue=False)
         else:
             super().acknowledge()
+
+    def _note_killed(self, timeout: float) -> None:
+        # Celery acknowledges a run that it had to kill, or runs it again for as long as the queue allows. It failed.
+        self._note(failure(TimeLimitExceeded(timeout), task=self.name, attempts=self._attempts, text=f"killed after {timeout:g} s"))
+        self._is_failed = True
 
     @property
     def _attempts(self) -> int:

@@ -1,0 +1,85 @@
+"""Old and new programs share queues: what stock Celery sends, ours runs, and the other way round, each job once."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.integration.broker.fleet import OTHER_QUEUE, OURS, STOCK, Fleet
+from tests.support.eventually import eventually
+
+#: Everything that both programs say in the same words; the jobs are numbered through.
+SENT = """
+import time
+from datetime import UTC, datetime, timedelta
+began = time.time()
+for job in range(10):
+    note.delay(job)
+for job in range(10, 15):
+    note.apply_async((job,), countdown=3)
+note.apply_async((15,), eta=datetime.now(UTC) + timedelta(seconds=3))
+group(note.si(job) for job in range(16, 41)).apply_async()
+for job in range(41, 46):
+    note.apply_async((job,), priority=job % 10)
+note.apply_async((46,), expires=60)
+note.apply_async((47,), expires=datetime.now(UTC) + timedelta(hours=1))
+app.send_task("shop.note", kwargs={"job": 48})
+note.apply_async((49,), task_id="an-id-of-my-own", headers={"tenant": "blau"})
+note.delay("Grüße, 世界 🐘 \\"quoted\\" \\\\ \\u2028")
+retry.delay(50, 2)
+print(json.dumps(began))
+"""
+DELAYED = range(10, 16)
+WANTED = Counter([*range(50), 'Grüße, 世界 🐘 "quoted" \\ \u2028'])
+
+
+def assert_each_ran_once_and_none_early(fleet: Fleet, wanted: Counter[Any], began: float) -> None:
+    eventually(lambda: wanted - fleet.runs("note"), lambda missing: not missing, within=25)
+    eventually(lambda: sum(fleet.depth()), lambda left: left == 0, within=25)
+    assert fleet.runs("note") == wanted
+    assert fleet.runs("retry") == {50: 3}
+    assert {job: at - began for job, at in fleet.notes("note") if job in DELAYED and at < began + 3} == {}
+    assert fleet.dead_letters() == []
+
+
+def test_what_stock_celery_sends_our_worker_runs_once(fleet: Fleet) -> None:
+    fleet.start("-c", "4")
+
+    began = fleet.ask(SENT, STOCK)
+
+    assert_each_ran_once_and_none_early(fleet, WANTED, began)
+
+
+def test_what_we_send_a_stock_worker_runs_once(fleet: Fleet) -> None:
+    fleet.start("-c", "4", program=STOCK)
+
+    began = fleet.ask(
+        SENT + "publish_many(note, [[job] for job in range(100, 125)])\npublish_many(note, [{'job': 125}], countdown=2)", OURS
+    )
+
+    assert_each_ran_once_and_none_early(fleet, WANTED + Counter(range(100, 126)), began)
+
+
+def test_a_chain_hops_from_stock_to_ours_and_back(fleet: Fleet) -> None:
+    fleet.start("-c", "1", program=STOCK)
+    fleet.start("-c", "1", "-Q", OTHER_QUEUE)
+
+    pids = fleet.ask(
+        "hops = [pid.si('stock'), pid.si('ours').set(queue='others'), pid.si('stock again')]\n"
+        "last = chain(*hops).apply_async()\n"
+        "third = last.get(timeout=20)\n"
+        "print(json.dumps([last.parent.parent.get(), last.parent.get(), third]))",
+        STOCK,
+    )
+
+    assert pids[0] == pids[2] != pids[1]
+    assert fleet.runs("pid") == {"stock": 1, "ours": 1, "stock again": 1}
+
+
+@pytest.mark.parametrize("way", ["note.delay(text)", "group([note.s(text)] * 2).apply_async()", "publish_many(note, [[text]] * 2)"])
+def test_a_thousand_bytes_stay_below_sixteen_hundred_on_the_wire(fleet: Fleet, way: str) -> None:
+    fleet.ask(f"text = 'x' * 1000\n{way}", OURS)
+
+    sizes = [len(body.encode()) for body in fleet.bodies()]
+    assert sizes
+    assert max(sizes) <= 1600
