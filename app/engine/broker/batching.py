@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.engine.aws.errors import is_transient
-from app.engine.broker.wire import Unanswered
+from app.engine.aws.wire import Unanswered
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

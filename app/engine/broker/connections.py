@@ -7,7 +7,7 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from app.engine.broker.wire import SqsClient
+from app.engine.aws.wire import SqsClient
 
 #: An event loop or a request may wait for these calls: a black hole may cost seconds, not minutes.
 CONNECT_TIMEOUT_SECONDS = 3

@@ -26,8 +26,8 @@ import pycurl
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, ParamValidationError
 
-from app.engine.broker.wire import NotSent, SqsClient, Unanswered
-from app.engine.broker.wire import curl as curl_module
+from app.engine.aws.wire import NotSent, SqsClient, Unanswered
+from app.engine.aws.wire import curl as curl_module
 from tests.support.environment import REGION, REPOSITORY, free_port
 from tests.support.eventually import eventually
 
@@ -612,7 +612,7 @@ def test_to_a_stranger_nothing_is_sent(tls_server: Server, make_client: Callable
 
 _FORKING = """
     import os, sys, boto3
-    from app.engine.broker.wire import SqsClient
+    from app.engine.aws.wire import SqsClient
 
     url, certificate = sys.argv[1:]
     boto = boto3.client("sqs", endpoint_url=url, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b", verify=certificate)

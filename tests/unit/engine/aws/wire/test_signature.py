@@ -10,7 +10,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.broker.wire.signature import Signer
+from app.engine.aws.wire.signature import Signer
 
 REGION = "eu-central-1"
 ADDRESSES = (
@@ -27,26 +27,27 @@ def headers_of(lines: list[str]) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def botocore_authorization(url: str, headers: dict[str, str], body: bytes, credentials: Any, at: float) -> str:
+def botocore_authorization(url: str, headers: dict[str, str], body: bytes, credentials: Any, at: float, service: str = "sqs") -> str:
     unsigned = {name: value for name, value in headers.items() if name not in {"Authorization", "X-Amz-Date", "X-Amz-Security-Token"}}
     request = AWSRequest(method="POST", url=url, headers=unsigned, data=body)
     moment = dt.datetime.fromtimestamp(at, dt.UTC).replace(tzinfo=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.auth.get_current_datetime", lambda: moment)
-        SigV4Auth(credentials, "sqs", REGION).add_auth(request)
+        SigV4Auth(credentials, service, REGION).add_auth(request)
     authorization: str = request.headers["Authorization"]
     return authorization
 
 
 @pytest.mark.parametrize("url", ADDRESSES)
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
+@pytest.mark.parametrize("service", ["sqs", "dynamodb"])
 @pytest.mark.parametrize("body", [b"{}", b'{"MessageBody":"x"}', "{'ü€🎉'}".encode(), b"x" * 300_000])
-def test_a_signature_equals_that_of_botocore(url: str, token: str | None, body: bytes) -> None:
+def test_a_signature_equals_that_of_botocore(url: str, token: str | None, body: bytes, service: str) -> None:
     credentials: Any = ReadOnlyCredentials("AKID", "secret/+key", token)
 
-    headers = headers_of(Signer(url=url, region=REGION, service="sqs").headers("AmazonSQS.SendMessage", body, credentials, 1_790_000_000.9))
+    headers = headers_of(Signer(url=url, region=REGION, service=service).headers("Target.Operation", body, credentials, 1_790_000_000.9))
 
-    assert headers["Authorization"] == botocore_authorization(url, headers, body, credentials, 1_790_000_000.9)
+    assert headers["Authorization"] == botocore_authorization(url, headers, body, credentials, 1_790_000_000.9, service)
     assert headers.get("X-Amz-Security-Token") == token
 
 

@@ -24,15 +24,15 @@ class _Raw:
 class RecordedBoto:
     """``client`` is boto3's. One attempt each, so that what it raises is its reading of the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "sqs") -> None:
         self.requests: list[AWSPreparedRequest] = []
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = b"{}"
         self.client: Any = boto3.session.Session(region_name=REGION, aws_access_key_id="AKID", aws_secret_access_key="secret").client(
-            "sqs", endpoint_url="https://sqs.eu-central-1.amazonaws.com", config=Config(retries={"total_max_attempts": 1})
+            service, endpoint_url=f"https://{service}.{REGION}.amazonaws.com", config=Config(retries={"total_max_attempts": 1})
         )
-        self.client.meta.events.register("before-send.sqs.*", self._answer)
+        self.client.meta.events.register(f"before-send.{service}.*", self._answer)
 
     def _answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         self.requests.append(request)

@@ -23,7 +23,7 @@ from typing import Any
 import pycurl
 from kombu.utils.compat import detect_environment
 
-from app.engine.broker.wire.errors import NotSent, Unanswered
+from app.engine.aws.wire.errors import NotSent, Unanswered
 
 #: A connection that was idle for longer is not used again: servers and gateways close such ones without a word.
 IDLE_SECONDS = 15

@@ -7,9 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 from kombu.exceptions import OperationalError
 
-from app.engine.broker.wire import NotSent, Unanswered
-from app.engine.broker.wire.errors import client_error, may_be_the_clock, was_not_accepted
-from tests.unit.engine.broker.wire.recorded_boto import QUEUE_URL, RecordedBoto
+from app.engine.aws.wire import NotSent, Unanswered
+from app.engine.aws.wire.errors import client_error, may_be_the_clock, was_not_accepted
+from tests.unit.engine.aws.wire.recorded_boto import QUEUE_URL, RecordedBoto
 
 MISSING_QUEUE = json.dumps({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "The specified queue does not exist."}).encode()
 THROTTLED = json.dumps({"__type": "com.amazon.coral.availability#ThrottlingException", "message": "Rate exceeded"}).encode()

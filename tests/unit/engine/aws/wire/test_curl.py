@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.engine.broker.wire import curl as module
-from app.engine.broker.wire.curl import Answer, Http
+from app.engine.aws.wire import curl as module
+from app.engine.aws.wire.curl import Answer, Http
 
 
 def test_headers_are_those_of_the_last_answer() -> None:

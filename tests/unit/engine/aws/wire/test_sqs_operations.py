@@ -10,10 +10,10 @@ from botocore.validate import validate_parameters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.engine.broker.wire import Unanswered
-from app.engine.broker.wire import operations as wire
-from app.engine.broker.wire.operations import OPERATIONS, Operation
-from tests.unit.engine.broker.wire.recorded_boto import QUEUE_URL, RecordedBoto
+from app.engine.aws.wire import Unanswered
+from app.engine.aws.wire import sqs_operations as wire
+from app.engine.aws.wire.sqs_operations import OPERATIONS, Operation
+from tests.unit.engine.aws.wire.recorded_boto import QUEUE_URL, RecordedBoto
 
 TYPES = {"string": str, "integer": int, "list": list, "map": dict, "blob": bytes}
 NAMES = [operation.name for operation in OPERATIONS]

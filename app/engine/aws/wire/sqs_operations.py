@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.engine.broker.wire.errors import Unanswered
+from app.engine.aws.wire.errors import Unanswered
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _encode_escaped = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

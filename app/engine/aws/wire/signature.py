@@ -8,8 +8,10 @@ from urllib.parse import quote, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTENT_TYPE = "application/x-amz-json-1.0"
-_SIGNED = "content-type;host;x-amz-date;x-amz-target;x-amzn-query-mode"
-_SIGNED_WITH_TOKEN = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target;x-amzn-query-mode"  # noqa: S105 — names of headers
+_SIGNED = "content-type;host;x-amz-date;x-amz-target"
+_SIGNED_WITH_TOKEN = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"  # noqa: S105 — names of headers
+#: SQS is asked for the old names of its errors beside the new ones, as botocore does: handlers are written against those.
+_ASKED_FOR_OLD_NAMES = frozenset({"sqs"})
 
 
 class Credentials(Protocol):
@@ -37,19 +39,23 @@ class Signer:
         self._path = quote(parts.path or "/", safe="/~")
         self._region = region
         self._service = service
+        self._asks_for_old_names = service in _ASKED_FOR_OLD_NAMES
+        more = ";x-amzn-query-mode" if self._asks_for_old_names else ""
+        self._signed = (_SIGNED + more, _SIGNED_WITH_TOKEN + more)
+        self._more = "x-amzn-query-mode:true\n" if self._asks_for_old_names else ""
         self._moment = (-1, "")
         self._key: tuple[tuple[str, str, str], bytes, str] = (("", "", ""), b"", "")
 
     def headers(self, target: str, body: bytes, credentials: Credentials, at: float) -> list[str]:
-        """Every header that SQS's JSON protocol wants, for the operation ``target`` at the Unix time ``at``."""
+        """Every header that AWS's JSON protocol wants, for the operation ``target`` at the Unix time ``at``."""
         moment = self._moment_of(int(at))
         key, scope = self._key_of(credentials, moment[:8])
         token = credentials.token
-        signed = _SIGNED_WITH_TOKEN if token else _SIGNED
+        signed = self._signed[bool(token)]
         canonical = (
             f"POST\n{self._path}\n\ncontent-type:{_CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{moment}\n"
             f"{f'x-amz-security-token:{token}{chr(10)}' if token else ''}"
-            f"x-amz-target:{target}\nx-amzn-query-mode:true\n\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+            f"x-amz-target:{target}\n{self._more}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
         )
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(key, text.encode(), "sha256").hex()
@@ -57,10 +63,10 @@ class Signer:
             f"Content-Type: {_CONTENT_TYPE}",
             f"X-Amz-Date: {moment}",
             f"X-Amz-Target: {target}",
-            # Asks for the old names of errors beside the new ones, as botocore does: handlers are written against those.
-            "x-amzn-query-mode: true",
             f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}",
         ]
+        if self._asks_for_old_names:
+            headers.append("x-amzn-query-mode: true")
         if token:
             headers.append(f"X-Amz-Security-Token: {token}")
         return headers

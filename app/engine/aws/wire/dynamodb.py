@@ -1,0 +1,69 @@
+"""The client of DynamoDB: boto3's face, and the calls that every job makes behind it."""
+
+import json
+from typing import Any
+
+from app.engine.aws.wire.connection import LeanClient
+from app.engine.aws.wire.curl import MEBIBYTE
+from app.engine.aws.wire.errors import Unanswered
+
+_TARGET = "DynamoDB_20120810"
+#: The largest answer that DynamoDB gives is 16 MB, of a BatchGetItem.
+LARGEST_ANSWER_BYTES = 17 * MEBIBYTE
+#: What was surely not accepted is asked again, so often in all.
+ATTEMPTS = 3
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+class DynamoClient(LeanClient):
+    """boto3's DynamoDB client with five lean calls, for items of texts, numbers, booleans, lists, maps and sets of texts.
+
+    The five take and return what boto3's do, without ``ResponseMetadata`` in a good answer; binary values are not theirs. What is
+    wrong in a call is DynamoDB's to say: nothing is checked before. They raise ``ClientError``, with ``Item`` in its response
+    where DynamoDB shows the item that stood in the way, else :class:`NotSent` or :class:`Unanswered`. What DynamoDB turned away, or
+    what never left, is tried three times; nothing whose fate is unknown is repeated.
+    """
+
+    def put_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("PutItem", parameters)
+
+    def update_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("UpdateItem", parameters)
+
+    def delete_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("DeleteItem", parameters)
+
+    def batch_write_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("BatchWriteItem", parameters)
+
+    def batch_get_item(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("BatchGetItem", parameters)
+
+    def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        body = _written(parameters)
+        answer = self._ask(
+            self._connection(),
+            operation,
+            f"{_TARGET}.{operation}",
+            body,
+            timeout=self._answer_timeout,
+            limit=LARGEST_ANSWER_BYTES,
+            attempts=ATTEMPTS,
+        )
+        try:
+            read = json.loads(answer)
+        except (ValueError, RecursionError) as error:
+            raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}") from error
+        if not isinstance(read, dict):
+            raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}")
+        return read
+
+
+def _written(parameters: dict[str, Any]) -> bytes:
+    text = _encode(parameters)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair: no text that DynamoDB could keep. Shown as what it is, rather than lost with everything else.
+        return text.encode("utf-8", "backslashreplace")
