@@ -36,7 +36,7 @@ class Worker:
 
 @dataclass
 class Broker:
-    """A queue with dead letters behind the strict SQS, and the program's processes."""
+    """Queues with dead letters behind the strict SQS, and the program's processes."""
 
     network: StrictSqs
     direct: str
@@ -45,6 +45,10 @@ class Broker:
     name: str
     visibility: int = 5
     options: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, int] = field(default_factory=lambda: {QUEUE: 1})
+    """The queues, the default one first, with their shares."""
+    identity: dict[str, str] = field(default_factory=lambda: {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"})
+    """The environment in which a process finds its credentials."""
     workers: list[Worker] = field(default_factory=list)
     program: str = PROGRAM
     """The module of its application."""
@@ -54,29 +58,36 @@ class Broker:
         self.dead_url = self.sqs.create_queue(QueueName=f"{self.name}-dead")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
-        self.url = self.sqs.create_queue(
-            QueueName=self.name, Attributes={"VisibilityTimeout": str(self.visibility), "RedrivePolicy": policy}
-        )["QueueUrl"]
+        attributes = {"VisibilityTimeout": str(self.visibility), "RedrivePolicy": policy}
+        self.urls = {
+            queue: self.sqs.create_queue(QueueName=f"{self.name}-{queue}", Attributes=attributes)["QueueUrl"] for queue in self.weights
+        }
+        self.url = next(iter(self.urls.values()))
 
     @property
     def journal(self) -> Path:
         return self.directory / "journal"
 
     def environment(self, **options: Any) -> dict[str, str]:
-        queue_url = self.url.replace(self.direct, self.network.url)
         told = {
             "region": REGION,
             "endpoint_url": self.network.url,
             "wait_time_seconds": 2,
-            "predefined_queues": {QUEUE: {"url": queue_url}},
+            "predefined_queues": {
+                queue: {"url": url.replace(self.direct, self.network.url), "weight": self.weights[queue]}
+                for queue, url in self.urls.items()
+            },
         }
         # A plain program: nothing of Django's, and nothing of this process's AWS.
-        return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {
-            "BROKER_PROGRAM": json.dumps({"journal": str(self.journal), "options": told | self.options | options}),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "PYTHONPATH": str(REPOSITORY),
-        }
+        bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return (
+            bare
+            | self.identity
+            | {
+                "BROKER_PROGRAM": json.dumps({"journal": str(self.journal), "options": told | self.options | options}),
+                "PYTHONPATH": str(REPOSITORY),
+            }
+        )
 
     def start(self, *arguments: str, program: str | None = None, **options: Any) -> Worker:
         log = self.directory / f"worker-{len(self.workers)}.log"
@@ -106,14 +117,18 @@ class Broker:
         eventually(lambda: " ready." in log.read_text(errors="replace"), bool, within=30)
         return worker
 
-    def send(self, code: str) -> None:
-        subprocess.run(
+    def send(self, code: str) -> str:
+        """Run code in a process of its own that knows the program's tasks; what it printed."""
+        done = subprocess.run(
             [sys.executable, "-c", f"from {self.program} import *\n{code}"],
             cwd=REPOSITORY,
             env=self.environment(),
             check=True,
             timeout=60,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
 
     def notes(self, what: str) -> list[tuple[Any, float]]:
         if not self.journal.exists():

@@ -6,7 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from celery.signals import task_revoked
+from celery.worker import state
+
 from app.engine.broker.program import Program
+from tests.support.hostile import TASK
 
 _given = json.loads(os.environ["BROKER_PROGRAM"])
 _journal = Path(_given["journal"])
@@ -54,3 +58,23 @@ def fail(self: Any, job: int) -> None:
 def die(job: int) -> None:
     _note("die", job)
     os.kill(os.getpid(), 9)
+
+
+@app.task(bind=True)
+def try_again(self: Any, job: int) -> None:
+    _note("try", job)
+    if self.request.retries == 0:
+        raise self.retry(countdown=0)
+
+
+@app.task(bind=True, name=TASK)
+def odd(self: Any, seconds: Any = 0) -> None:
+    """What the messages of ``tests.support.hostile`` ask for, as far as they can be understood."""
+    _note("odd", self.request.properties["delivery_info"]["sqs_message"]["MessageId"])
+
+
+@task_revoked.connect
+def expired(request: Any, **_: Any) -> None:
+    _note("expired", request.properties["delivery_info"]["sqs_message"]["MessageId"])
+    # Celery runs no job of this id any more, and hostile messages all have the same.
+    state.revoked.clear()
