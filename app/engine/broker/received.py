@@ -37,6 +37,11 @@ class Received:
         return str(self.raw.get("MessageId", self.tag))
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """The same for every delivery of the message: the address of its queue, and its id."""
+        return self.url, self.message_id
+
+    @property
     def receive_count(self) -> int:
         return int(self.raw.get("Attributes", {}).get("ApproximateReceiveCount", 1))
 

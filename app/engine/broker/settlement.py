@@ -9,11 +9,10 @@ not due yet ───────▶ sent again with a delay, then deleted
 import logging
 import threading
 import time
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -28,7 +27,9 @@ logger = logging.getLogger(__name__)
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
 ENTRIES_PER_BATCH = 10
 MOST_THREADS = 4
-#: Messages that could not be moved, so that their next delivery is not taken for a delete that got lost.
+#: Requests of one lane at a time: should all of them hang, a thread is left for the others.
+MOST_PER_LANE = MOST_THREADS - 1
+#: Messages that were moved, and messages that could not be: what their next delivery means depends on it.
 REMEMBERED = 10_000
 
 
@@ -49,7 +50,10 @@ class _Order:
     """Of a visibility change."""
     entry: dict[str, Any] = field(default_factory=dict)
     """Of a message to send before the delete."""
-    on_sent: Callable[[], None] | None = None
+    is_moved: bool = False
+    """Of a delete: the message lives on elsewhere, and with it whatever it refers to."""
+    deleted: str = ""
+    """The handle whose delete SQS has confirmed."""
 
 
 _Lane = tuple[_Kind, str]
@@ -59,8 +63,11 @@ _Lane = tuple[_Kind, str]
 class Settlement:
     """Promise: an order is repeated until SQS confirms it, refuses it for good, or has ended the lease after 12 hours.
 
-    A request that hangs, or fails, holds up none but its own lane: what is told to one queue in one kind of request. A
-    message that cannot be moved is left alone: it comes again, and the redrive policy has the last word.
+    A request that fails holds up none but its own lane: what is told to one queue in one kind of request. Nor does a lane
+    whose requests hang, as long as it is the only one. A message that cannot be moved is left alone: it comes again, and the
+    redrive policy has the last word.
+
+    ``on_deleted`` gets each message that is gone for good, in a thread that may wait; not one that was moved.
 
     Limit: orders live in memory; what a killed process had not told SQS yet, comes again when its visibility lapses.
     """
@@ -82,6 +89,8 @@ class Settlement:
         self._backoffs: dict[_Lane, Backoff] = defaultdict(Backoff)
         self._not_before: dict[_Lane, float] = {}
         self._under_way: set[_Order] = set()
+        self._requests: Counter[_Lane] = Counter()
+        self._moved: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._left: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._pending: dict[tuple[str, str], _Order] = {}
         self._threads = 0
@@ -100,29 +109,47 @@ class Settlement:
         for received in messages:
             self._add(received.url, _Order(_Kind.SHOW, received, self._clock(), seconds=seconds))
 
-    def move(self, received: Received, destination: str, entry: dict[str, Any], on_sent: Callable[[], None] | None = None) -> None:
+    def move(self, received: Received, destination: str, entry: dict[str, Any]) -> None:
         """Send ``entry`` to the queue at the address ``destination``, then delete. At least once.
 
-        A message that was delivered again while its move, or the delete after it, is pending, is not sent twice.
+        A message that is delivered again while its move is pending, or after it, is not sent twice by this process.
         """
-        if not self._renewed(received):
-            self._add(destination, _Order(_Kind.MOVE, received, self._clock(), entry=entry, on_sent=on_sent))
+        if self._renewed(received):
+            return
+        with self._changed:
+            is_moved = received.identity in self._moved
+        if is_moved:
+            self._delete_moved(received)
+        else:
+            self._add(destination, _Order(_Kind.MOVE, received, self._clock(), entry=entry))
 
     def delete_again(self, received: Received) -> None:
         """SQS delivered a message whose delete, or move, was ordered before: its new handle is the one that deletes."""
         if self._renewed(received):
             return
         with self._changed:
-            if (received.url, received.message_id) in self._left:
+            if received.identity in self._left:
                 return
         self.delete(received)
 
+    def leave(self, received: Received, reason: str) -> None:
+        """Neither move nor delete it: it comes again when its visibility lapses, and the redrive policy has the last word."""
+        logger.error(
+            "message cannot be moved",
+            extra={"queue": received.queue, "sqs_message_id": received.message_id, "reason": reason[:500]},
+        )
+        with self._changed:
+            _remember(self._left, received)
+
     def _renewed(self, received: Received) -> bool:
         with self._changed:
-            pending = self._pending.get((received.url, received.message_id))
+            pending = self._pending.get(received.identity)
             if pending is not None:
                 pending.received.handle, pending.received.is_lost = received.handle, False
             return pending is not None
+
+    def _delete_moved(self, received: Received) -> None:
+        self._add(received.url, _Order(_Kind.DELETE, received, self._clock(), is_moved=True))
 
     def unconfirmed(self) -> list[Received]:
         """Whose lease has to be renewed until SQS has confirmed what became of them."""
@@ -156,7 +183,7 @@ class Settlement:
             lane = self._lanes[order.kind, address]
             lane.append(order)
             if order.kind is not _Kind.SHOW:
-                self._pending[order.received.url, order.received.message_id] = order
+                self._pending[order.received.identity] = order
             if len(lane) == 1 or len(lane) >= ENTRIES_PER_BATCH or self._hurry or self._closed:
                 # The first order of a batch starts the clock, a full batch waits no longer.
                 self._watch()
@@ -186,21 +213,35 @@ class Settlement:
                 self._failed(*lane, reason)
             else:
                 self._backoffs[lane].succeeded()
-            self._end(lane, orders, self._all_but_expired(again))
+            again = self._all_but_expired(again)
+            outdated = self._ended(orders, again)
+            for order in orders:
+                if order.deleted and not order.is_moved and order not in outdated:
+                    self._report(order.received)
+            self._end(lane, orders, again, outdated)
 
-    def _end(self, lane: _Lane, orders: list[_Order], again: list[_Order]) -> None:
+    def _ended(self, orders: list[_Order], again: list[_Order]) -> list[_Order]:
+        """Nobody waits for these any more, but for those that are tried again, and those returned: deleted, which SQS confirms
+        although it does nothing, by a handle that was no longer the newest."""
+        outdated = []
+        with self._changed:
+            for order in orders:
+                if order.deleted and order.deleted != order.received.handle:
+                    order.deleted = ""
+                    outdated.append(order)
+                elif order not in again and self._pending.get(order.received.identity) is order:
+                    del self._pending[order.received.identity]
+        return outdated
+
+    def _end(self, lane: _Lane, orders: list[_Order], again: list[_Order], outdated: list[_Order]) -> None:
         with self._changed:
             self._under_way.difference_update(orders)
+            self._requests[lane] -= 1
             if len(again) == len(orders):
                 self._lanes[lane].extendleft(reversed(again))
             else:
                 # Behind the others: one that fails every time must not keep them waiting.
-                self._lanes[lane].extend(again)
-            kept = set(again)
-            for order in orders:
-                identity = (order.received.url, order.received.message_id)
-                if order not in kept and self._pending.get(identity) is order:
-                    del self._pending[identity]
+                self._lanes[lane].extend([*again, *outdated])
             self._changed.notify_all()
 
     def _next(self) -> tuple[_Lane, list[_Order]] | None:
@@ -208,13 +249,18 @@ class Settlement:
         with self._changed:
             while True:
                 now = self._clock()
-                waiting = [(self._due(lane, orders), orders[0].since, lane) for lane, orders in self._lanes.items() if orders]
+                waiting = [
+                    (self._due(lane, orders), orders[0].since, lane)
+                    for lane, orders in self._lanes.items()
+                    if orders and self._requests[lane] < MOST_PER_LANE
+                ]
                 # The oldest first: a lane that is always full must not keep others waiting.
                 ready = [(since, lane) for due, since, lane in waiting if due <= now]
                 if ready:
                     _, lane = min(ready, key=lambda one: one[0])
                     batch = self._taken(self._lanes[lane])
                     self._under_way.update(batch)
+                    self._requests[lane] += 1
                     # This request may hang: somebody else has to look after the rest.
                     self._watch()
                     return lane, batch
@@ -254,7 +300,7 @@ class Settlement:
         oldest = self._clock() - LONGEST_VISIBILITY.total_seconds()
         for order in orders:
             if order.since <= oldest and order.kind is _Kind.MOVE:
-                self._leave(order, "SQS did not take it for 12 hours")
+                self.leave(order.received, "SQS did not take it for 12 hours")
         return [order for order in orders if order.since > oldest]
 
     # -- requests ---------------------------------------------------------------------------------------------------------
@@ -274,11 +320,11 @@ class Settlement:
             answer = self._client().delete_message_batch(QueueUrl=address, Entries=entries)
         refused = self._refused(answer)
         if kind is _Kind.DELETE:
-            for position, order in enumerate(orders):
+            for position, (entry, order) in enumerate(zip(entries, orders, strict=True)):
                 if position not in refused:
-                    self._report(partial(self._on_deleted, order.received))
+                    order.deleted = entry["ReceiptHandle"]
         # Our fault is a handle that SQS no longer knows: the message is somebody else's by now. Its own fault is tried again.
-        return [order for position, order in enumerate(orders) if position in refused and not refused[position]["SenderFault"]]
+        return [order for position, order in enumerate(orders) if position in refused and not _is_our_fault(refused[position])]
 
     def _move(self, address: str, orders: list[_Order]) -> list[_Order]:
         entries = [order.entry | {"Id": str(position)} for position, order in enumerate(orders)]
@@ -290,17 +336,17 @@ class Settlement:
             if len(orders) > 1:
                 # One bad message refuses the whole request: find it by sending each alone.
                 return self._move_each(address, orders)
-            self._leave(orders[0], str(error))
+            self.leave(orders[0].received, str(error))
             return []
         refused = self._refused(answer)
         again = []
         for position, order in enumerate(orders):
             if position not in refused:
-                self.delete(order.received)
-                if order.on_sent is not None:
-                    self._report(order.on_sent)
-            elif refused[position]["SenderFault"]:
-                self._leave(order, f"{refused[position].get('Code')}: {refused[position].get('Message', '')}")
+                with self._changed:
+                    _remember(self._moved, order.received)
+                self._delete_moved(order.received)
+            elif _is_our_fault(refused[position]):
+                self.leave(order.received, f"{refused[position].get('Code')}: {refused[position].get('Message', '')}")
             else:
                 again.append(order)
         return again
@@ -314,28 +360,27 @@ class Settlement:
                 return [*again, *orders[position:]]
         return again
 
-    @staticmethod
-    def _report(callback: Callable[[], None]) -> None:
+    def _report(self, received: Received) -> None:
         try:
-            callback()
+            self._on_deleted(received)
         except Exception:
             # SQS has done it: an order that is repeated because somebody could not bear to hear that would be done twice.
             logger.exception("settlement: unexpected error, going on")
 
-    def _leave(self, order: _Order, reason: str) -> None:
-        """Neither moved nor deleted: it comes again when its visibility lapses, and the redrive policy has the last word."""
-        logger.error(
-            "message cannot be moved",
-            extra={"queue": order.received.queue, "sqs_message_id": order.received.message_id, "reason": reason[:500]},
-        )
-        with self._changed:
-            self._left[order.received.url, order.received.message_id] = None
-            if len(self._left) > REMEMBERED:
-                self._left.popitem(last=False)
-
     @staticmethod
     def _refused(answer: dict[str, Any]) -> dict[int, dict[str, Any]]:
         return {int(entry["Id"]): entry for entry in answer.get("Failed") or ()}
+
+
+def _remember(memory: OrderedDict[tuple[str, str], None], received: Received) -> None:
+    memory[received.identity] = None
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
+
+
+def _is_our_fault(refused: dict[str, Any]) -> bool:
+    # A server that does not say is asked again: nothing is lost by that.
+    return bool(refused.get("SenderFault", False))
 
 
 def _weight(entry: dict[str, Any]) -> int:
