@@ -86,7 +86,7 @@ class Channel(SQS.Channel):
 
     def entry(self, queue: str, message: dict[str, Any]) -> dict[str, Any]:
         """The parameters of ``SendMessage``. Raises what :meth:`~app.engine.broker.sending.Sender.entry` raises."""
-        return self.sender.entry(self.canonical_queue_name(queue), message)
+        return self.sender.entry(queue, message)
 
     @cached_property
     def sender(self) -> Sender:
@@ -113,9 +113,7 @@ class Channel(SQS.Channel):
     def consumption(self) -> Consumption:
         """Everything a consuming channel has: receivers, buffer, leases, settlement. Made by the first consumer."""
         if self._consumption is None:
-            self._consumption = Consumption(
-                self.options, self._client, claims=self._claim_checks(), wake=self._wake, queue_names=self.canonical_queue_name
-            )
+            self._consumption = Consumption(self.options, self._client, claims=self._claim_checks(), wake=self._wake)
         return self._consumption
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, *args: Any, **kwargs: Any) -> Any:

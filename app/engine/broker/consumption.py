@@ -18,7 +18,7 @@ from app.engine.broker.intake import Intake, system_attributes
 from app.engine.broker.leases import Leases
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
-from app.engine.broker.queue_facts import QueueBook
+from app.engine.broker.queue_facts import QueueBook, QueueFacts
 from app.engine.broker.received import Received
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
@@ -49,18 +49,15 @@ class Consumption:
         *,
         claims: claim_check.ClaimChecks | None,
         wake: Callable[[], None],
-        queue_names: Callable[[str], str],
     ) -> None:
         self._options = options
         self._claims = claims
-        self._queue_names = queue_names
         self._causes: dict[str, Cause] = {}
+        self._unburied: dict[tuple[str, str], Received] = {}
         self._link = WorkerLink(on_stop=lambda: self._housekeeping.soon(self.stop), on_ready=wake)
         self._book = QueueBook(client)
         self._settlement = Settlement(client, linger_seconds=options.delete_linger_seconds, on_deleted=self._deleted)
-        self.intake = Intake(
-            options, client, read=self._read, wake=wake, give_back=self._settlement.give_back, again=self._settlement.delete_again
-        )
+        self.intake = Intake(options, client, read=self._read, wake=wake, give_back=self._settlement.give_back, again=self._again)
         self._leases = Leases(
             client,
             held=self._held,
@@ -122,7 +119,9 @@ class Consumption:
             self._bury(received, noted or cause or Cause(reason=Reason.REJECTED, message="The worker would not run the message."))
 
     def note_cause(self, tag: str, cause: Cause) -> None:
-        self._causes[tag] = cause
+        # A task that acknowledges early is told to have failed when nobody will settle it any more.
+        if self.intake.outstanding(tag) is not None:
+            self._causes[tag] = cause
 
     def _bury(self, received: Received, cause: Cause) -> None:
         cause = replace(
@@ -132,7 +131,6 @@ class Consumption:
             task_id=cause.task_id or received.task_id,
             release=cause.release or self._options.release,
         )
-        target = self._options.queues[self._queue_names(received.queue)].dead_letter_url or self._book.facts(received.url).dead_letter_url
         extra = {
             "queue": received.queue,
             "task": cause.task,
@@ -140,12 +138,38 @@ class Consumption:
             "cause": cause.reason,
             "reason": cause.message[:300],
         }
-        if target is None:
-            logger.error("dead letter dropped: its queue has no dead-letter queue", extra=extra)
-            self._settlement.delete(received)
-            return
         logger.warning("dead letter", extra=extra)
-        self._settlement.move(received, target, dead_letter(received, cause))
+        destination = self._options.queues[received.queue].dead_letter_url
+        if destination is not None:
+            self._settlement.move(received, destination, dead_letter(received, cause))
+        else:
+            # Only the queue can say, and asking it takes time, which the event loop does not have.
+            self._unburied[received.identity] = received
+            self._housekeeping.soon(lambda: self._bury_where_the_queue_says(received, cause))
+
+    def _bury_where_the_queue_says(self, received: Received, cause: Cause) -> None:
+        facts = self._book.facts(received.url)
+        self._bury_by(facts, received, cause)
+        self._unburied.pop(received.identity, None)
+
+    def _bury_by(self, facts: QueueFacts | None, received: Received, cause: Cause) -> None:
+        if facts is None:
+            self._settlement.leave(received, "its queue does not say where its dead letters go: sqs:GetQueueAttributes failed")
+        elif facts.dead_letter_url is None:
+            logger.error(
+                "dead letter dropped: its queue has no dead-letter queue",
+                extra={"queue": received.queue, "task": cause.task, "task_id": cause.task_id},
+            )
+            self._settlement.delete(received)
+        else:
+            self._settlement.move(received, facts.dead_letter_url, dead_letter(received, cause))
+
+    def _again(self, received: Received) -> None:
+        """A message came that this worker has settled."""
+        if (unburied := self._unburied.get(received.identity)) is not None:
+            unburied.handle = received.handle
+        else:
+            self._settlement.delete_again(received)
 
     def _deleted(self, received: Received) -> None:
         if received.claim is not None and self._claims is not None:
@@ -213,9 +237,10 @@ class Consumption:
         """An older worker, a newer message: wait for a worker that knows the task, for as long as configured."""
         attribute = received.message_attributes.get(PARKED_SINCE) or {}
         try:
-            since = float(attribute["StringValue"])
+            # Not later than now, whoever wrote it: otherwise it would be parked for ever.
+            since = min(int(attribute["StringValue"]), int(now))
         except (KeyError, TypeError, ValueError):
-            since = now
+            since = int(now)
         parked = now - since
         if parked >= self._options.unknown_task_seconds:
             self._bury(
@@ -229,7 +254,7 @@ class Consumption:
         seconds = int(min(max(parked, FIRST_PARK_SECONDS), left + 1, self._options.longest_delay_seconds))
         entry = _same_again(received)
         entry["MessageAttributes"] = dict(list(entry.get("MessageAttributes", {}).items())[:9]) | {
-            PARKED_SINCE: {"DataType": "Number", "StringValue": f"{since:.0f}"}
+            PARKED_SINCE: {"DataType": "Number", "StringValue": str(since)}
         }
         if received.url.endswith(".fifo"):
             self._settlement.give_back([received], seconds)
@@ -239,7 +264,7 @@ class Consumption:
     # -- housekeeping -------------------------------------------------------------------------------------------------------
 
     def _held(self) -> Iterable[Received]:
-        return [*self.intake.in_hand(), *self._settlement.unconfirmed()]
+        return [*self.intake.in_hand(), *self._settlement.unconfirmed(), *list(self._unburied.values())]
 
     def _watch(self) -> None:
         for queue in self.intake.restart_silent():

@@ -24,7 +24,9 @@ class QueueFacts:
 class QueueBook:
     """Asks ``GetQueueAttributes`` once per queue and five minutes. Answers with what it last knew while SQS is away.
 
-    Only threads that may wait for SQS call :meth:`facts`.
+    ``None`` is no answer ever: a queue of which nothing is known may well have dead letters.
+
+    Only threads that may wait for SQS ask.
     """
 
     def __init__(self, client: Callable[[], Any], clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +35,7 @@ class QueueBook:
         self._facts: dict[str, QueueFacts] = {}
         self._ask_at: dict[str, float] = {}
 
-    def facts(self, url: str) -> QueueFacts:
+    def facts(self, url: str) -> QueueFacts | None:
         now = self._clock()
         if now >= self._ask_at.get(url, 0.0):
             try:
@@ -46,10 +48,11 @@ class QueueBook:
                 self._ask_at[url] = now + TRUSTED_SECONDS
             except Exception:  # noqa: BLE001 — denied or away: the assumption is safe, and the next asking is near
                 self._ask_at[url] = now + ASKED_AGAIN_SECONDS
-        return self._facts.get(url, QueueFacts(ASSUMED_VISIBILITY, None))
+        return self._facts.get(url)
 
     def visibility_timeout(self, url: str) -> timedelta:
-        return self.facts(url).visibility_timeout
+        facts = self.facts(url)
+        return ASSUMED_VISIBILITY if facts is None else facts.visibility_timeout
 
 
 def _dead_letter_url(url: str, redrive_policy: str | None) -> str | None:

@@ -43,7 +43,6 @@ SEAMS = (
     Seam(f"{CHANNEL}.sqs", "self, queue", "broker/channel.py"),
     Seam(f"{CHANNEL}._size", "self, queue", "broker/channel.py"),
     Seam(f"{CHANNEL}._put", "self, queue, message, **kwargs", "broker/channel.py"),
-    Seam(f"{CHANNEL}.canonical_queue_name", "self, queue_name", "broker/channel.py"),
     Seam(f"{CHANNEL}._noack_queues", None, "broker/channel.py"),
     Seam(f"{CHANNEL}.conninfo", None, "broker/channel.py"),
     Seam(f"{CHANNEL}.endpoint_url", None, "broker/channel.py"),
