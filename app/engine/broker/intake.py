@@ -121,6 +121,7 @@ class Intake:
         self._queues: dict[str, _Queue] = {}
         self._outstanding: dict[str, Received] = {}
         self._identities: dict[tuple[str, str], Received] = {}
+        self._reading: set[Received] = set()
         self._settled: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._pace = Pace(clock)
         self._window = 0
@@ -190,12 +191,16 @@ class Intake:
             return received
 
     def wait_for_message(self, within: float) -> bool:
-        """For consumers without an event loop: wait until :meth:`take` has something."""
+        """For consumers without an event loop: wait until :meth:`take` has something and the worker may have it."""
         with self._changed:
             self._draining += 1
-            found = self._changed.wait_for(lambda: any(entry.buffer for entry in self._queues.values()), within)
+            found = self._changed.wait_for(self._has_work, within)
             self._draining -= 1
             return found
+
+    def _has_work(self) -> bool:
+        has_slot = not self._window or len(self._outstanding) < self._window
+        return has_slot and any(entry.buffer for entry in self._queues.values())
 
     def settled(self, tag: str, *, for_good: bool) -> Received | None:
         """The worker is done with a delivery: its slot is free. ``for_good``: the message must never run again."""
@@ -209,7 +214,7 @@ class Intake:
             if self._clock() - received.taken_at < self._options.prefetch_seconds:
                 # Of longer jobs none is taken in advance, however many end together.
                 self._pace.note()
-            if self._waiting and self._room_of_any():
+            if self._draining or (self._waiting and self._room_of_any()):
                 self._changed.notify_all()
             return received
 
@@ -221,9 +226,9 @@ class Intake:
         return len(self._outstanding)
 
     def in_hand(self) -> list[Received]:
-        """Everything received and not settled, buffered or running."""
+        """Everything received and not settled: being read, buffered or running."""
         with self._changed:
-            return list(self._identities.values())
+            return [*self._reading, *self._identities.values()]
 
     # -- housekeeping ---------------------------------------------------------------------------------------------------
 
@@ -293,12 +298,11 @@ class Intake:
         return held
 
     def _forget(self, received: Received) -> None:
-        identity = (received.url, received.message_id)
-        if self._identities.get(identity) is received:
-            del self._identities[identity]
+        if self._identities.get(received.identity) is received:
+            del self._identities[received.identity]
 
     def _remember(self, received: Received) -> None:
-        self._settled[(received.url, received.message_id)] = None
+        self._settled[received.identity] = None
         if len(self._settled) > REMEMBERED:
             self._settled.popitem(last=False)
 
@@ -382,7 +386,7 @@ class Intake:
             return True
         if entry.backoff.succeeded():
             logger.info("sqs polls again", extra={"queue": entry.name})
-        self._arrived(entry, generation, asked, [message for message in map(self._readable, messages) if message is not None])
+        self._arrived(entry, generation, asked, messages, self._read_all(messages))
         if is_extra:
             return bool(messages)
         if len(messages) == RECEIVE_BATCH:
@@ -408,24 +412,34 @@ class Intake:
             while not self._stopping and (left := end - self._clock()) > 0:
                 self._changed.wait(left)
 
-    def _arrived(self, entry: _Queue, generation: int, asked: int, messages: list[Received]) -> None:
+    def _read_all(self, messages: list[Received]) -> list[Received]:
+        # Reading a body from S3 may take longer than the visibility timeout: the lease is renewed meanwhile.
         with self._changed:
+            self._reading.update(messages)
+        return [readable for readable in map(self._readable, messages) if readable is not None]
+
+    def _arrived(self, entry: _Queue, generation: int, asked: int, messages: list[Received], readable: list[Received]) -> None:
+        with self._changed:
+            self._reading.difference_update(messages)
             waited = self._clock() - entry.polled_at
             self._count_poll(entry, generation, asked)
             is_wanted = not self._stopping and self._queues.get(entry.name) is entry
-            # While they were read, another receiver may have brought the same ones.
-            fresh = [received for received in messages if not self._is_known(received)] if is_wanted else messages
+            # While they were read, another receiver may have brought the same ones, and a slot may have run them; or their lease is lost.
+            settled = [received for received in readable if received.identity in self._settled]
+            fresh = [one for one in readable if not one.is_lost and one.identity not in self._settled and not self._is_known(one)]
             if is_wanted:
                 if not fresh or waited > FRUITLESS_SECONDS:
                     self._level(entry)
                 entry.received += len(fresh) / entry.weight
                 for received in fresh:
-                    self._identities[(received.url, received.message_id)] = received
+                    self._identities[received.identity] = received
                     entry.buffer.append(received)
                 if self._draining:
                     self._changed.notify_all()
+        for received in settled:
+            self._again(received)
         if not is_wanted:
-            self._give_back(messages)
+            self._give_back(fresh)
         elif fresh:
             self._tell_worker()
 
@@ -442,7 +456,7 @@ class Intake:
 
     def _is_known(self, received: Received) -> bool:
         """Whether this is a message that we hold: it must not run a second time."""
-        held = self._identities.get((received.url, received.message_id))
+        held = self._identities.get(received.identity)
         if held is None:
             return False
         # Its lease had lapsed, and nobody else was faster: the lease is ours again, under the new handle.
@@ -455,7 +469,7 @@ class Intake:
             with self._changed:
                 if self._is_known(received):
                     return None
-                is_settled = (received.url, received.message_id) in self._settled
+                is_settled = received.identity in self._settled
             if is_settled:
                 self._again(received)
                 return None

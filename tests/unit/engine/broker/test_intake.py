@@ -254,6 +254,24 @@ def test_who_waits_for_a_message_without_an_event_loop_gets_it_when_it_comes(mak
 # -- receivers ----------------------------------------------------------------------------------------------------------
 
 
+def test_who_waits_without_an_event_loop_is_not_woken_for_work_that_it_has_no_slot_for(make: Make) -> None:
+    worker = make(window=4)
+    worker.put(A, 2)
+    worker.intake.consume("a")
+    running = worker.take()
+    worker.intake.resize(1)
+    found: list[bool] = []
+
+    assert not worker.intake.wait_for_message(0.05)
+    waiter = threading.Thread(target=lambda: found.append(worker.intake.wait_for_message(30)))
+    waiter.start()
+    eventually(lambda: worker.intake._draining)
+    worker.finish(running)
+    waiter.join(10)
+
+    assert found == [True]
+
+
 def test_a_backlog_brings_additional_receivers_and_its_end_sends_them_away(make: Make) -> None:
     worker = make(window=2)
     worker.read = lambda received: received
@@ -303,7 +321,7 @@ def test_there_are_never_more_than_four_receivers_of_a_queue(make: Make) -> None
     worker.read = hold
     worker.intake.consume("a")
 
-    eventually(worker.in_hand, lambda count: count > 0)
+    worker.take()
     assert len(worker.receivers()) <= RECEIVERS_PER_QUEUE
     # The fifth never came.
     assert barrier.broken
@@ -653,6 +671,87 @@ class Twice(list[dict[str, Any]]):
             super().__delitem__(what)
         else:
             self[0] = raw("a0", receive_count=2)
+
+
+class Reader:
+    """Reads as slowly as a test wants: messages whose names it was told, not before the test says so."""
+
+    def __init__(self, *slow: str) -> None:
+        self.slow = set(slow)
+        self.reading: list[Received] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, received: Received) -> Received:
+        if received.handle in self.slow:
+            self.reading.append(received)
+            assert self.go_on.wait(10)
+        return received
+
+    def await_message(self) -> Received:
+        return eventually(lambda: self.reading)[0]
+
+
+def test_a_message_that_is_being_read_is_held(make: Make) -> None:
+    worker = make()
+    worker.read = reader = Reader("a0#1")
+    worker.put(A, 2)
+    worker.intake.consume("a")
+    reader.await_message()
+
+    assert sorted(received.message_id for received in worker.intake.in_hand()) == ["a0", "a1"]
+
+    reader.go_on.set()
+    worker.finish(worker.take())
+    worker.finish(worker.take())
+    assert worker.in_hand() == 0
+
+
+def test_a_message_whose_lease_is_lost_while_it_is_read_is_not_run(make: Make) -> None:
+    worker = make()
+    worker.read = reader = Reader("a0#1")
+    worker.put(A, 2)
+    worker.intake.consume("a")
+
+    reader.await_message().is_lost = True
+    reader.go_on.set()
+
+    assert worker.take().message_id == "a1"
+    assert worker.intake.take() is None
+    assert worker.in_hand() == 1
+
+
+def test_a_message_that_comes_again_and_is_settled_while_it_is_read_is_deleted_again_and_not_run(make: Make) -> None:
+    worker = make()
+    worker.read = reader = Reader("a0#1")
+    worker.put(A, 1)
+    worker.intake.consume("a")
+    reader.await_message()
+    worker.sqs.put(A, raw("a0", receive_count=2))
+    worker.intake.consume("a")  # another receiver, as after a poll that hangs
+    worker.finish(worker.take())
+
+    reader.go_on.set()
+
+    eventually(lambda: worker.again, ["a0#1"])
+    assert worker.intake.take() is None
+
+
+def test_a_message_that_runs_is_not_given_back_because_it_came_a_second_time_after_the_end(make: Make) -> None:
+    worker = make()
+    worker.read = reader = Reader("a0#1")
+    worker.put(A, 1)
+    worker.intake.consume("a")
+    reader.await_message()
+    worker.sqs.put(A, raw("a0", receive_count=2))
+    worker.intake.consume("a")
+    running = worker.take()
+    worker.intake.stop()
+
+    reader.go_on.set()
+
+    worker.end()
+    assert worker.given_back == []
+    assert worker.intake.outstanding(running.tag) is running
 
 
 def test_what_was_settled_long_ago_is_forgotten(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
