@@ -51,7 +51,8 @@ class SendBatch:
         chunk: list[int] = []
         size = 0
         for position in positions:
-            weight = len(self._requests[position]["MessageBody"].encode())
+            # Half a surrogate pair is for SQS to refuse, by its position: nothing of the batch may be lost for it.
+            weight = len(self._requests[position]["MessageBody"].encode("utf-8", "surrogatepass"))
             if chunk and (len(chunk) == ENTRIES_PER_BATCH or size + weight > BYTES_PER_BATCH):
                 yield chunk
                 chunk, size = [], 0

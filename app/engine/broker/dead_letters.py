@@ -103,6 +103,9 @@ def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
     group = (received.raw.get("Attributes") or {}).get("MessageGroupId")
     if group:
         entry["MessageGroupId"] = group
+    if received.url.endswith(".fifo"):
+        # Then its dead letters are a FIFO queue, too, which may not make an id of the body.
+        entry["MessageDeduplicationId"] = received.message_id
     return entry
 
 

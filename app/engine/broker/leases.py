@@ -111,9 +111,7 @@ class Leases:
         except Exception as error:  # noqa: BLE001 — whatever SQS, the network or the credentials came up with: tried again soon
             logger.warning("leases not renewed, trying again", extra={"messages": len(messages), "reason": str(error)[:500]})
             for received in messages:
-                if self._clock() - self._renewed_at[received.tag] > timeout.total_seconds():
-                    # Renewed on all the same: if nobody was faster, nobody will be.
-                    self._lose(received, "SQS could not be reached for a whole visibility timeout")
+                self._try_again(received, timeout)
             return
         failed = {int(entry["Id"]): entry for entry in answer.get("Failed") or ()}
         for position, received in enumerate(messages):
@@ -122,6 +120,13 @@ class Leases:
             elif failed[position].get("SenderFault", True):
                 self._gone.add(received.tag)
                 self._lose(received, str(failed[position].get("Code", "refused")))
+            else:
+                self._try_again(received, timeout)
+
+    def _try_again(self, received: Received, timeout: timedelta) -> None:
+        if self._clock() - self._renewed_at[received.tag] > timeout.total_seconds():
+            # Renewed on all the same: if nobody was faster, nobody will be.
+            self._lose(received, "not renewed for a whole visibility timeout")
 
     def _lose(self, received: Received, reason: str) -> None:
         if received.is_lost:

@@ -6,6 +6,7 @@ is up to a second later. A pipe that the loop reads has no such gap.
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ class Wakeup:
         os.set_blocking(self._writer, False)
         self._is_set = False
         self._is_closed = False
+        # A signal handler may interrupt set() in the loop's thread, and call it.
+        self._open = threading.RLock()
         hub.add_reader(self._reader, self._on_readable)
 
     def set(self) -> None:
@@ -28,17 +31,20 @@ class Wakeup:
         # clears the flag before it looks at what there is to do.
         if not self._is_set and not self._is_closed:
             self._is_set = True
-            with contextlib.suppress(OSError):
-                os.write(self._writer, b"\0")
+            # Once closed, the number of the pipe may be that of somebody's connection.
+            with self._open, contextlib.suppress(OSError):
+                if not self._is_closed:
+                    os.write(self._writer, b"\0")
 
     def close(self) -> None:
         """Only in the loop's thread."""
         if not self._is_closed:
-            self._is_closed = True
             with contextlib.suppress(Exception):
                 self._hub.remove_reader(self._reader)
-            os.close(self._reader)
-            os.close(self._writer)
+            with self._open:
+                self._is_closed = True
+                os.close(self._reader)
+                os.close(self._writer)
 
     def _on_readable(self) -> None:
         with contextlib.suppress(BlockingIOError):

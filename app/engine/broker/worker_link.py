@@ -3,11 +3,14 @@
 In a program that consumes without a Celery worker (plain kombu) nothing is known, and nothing depends on it.
 """
 
+import contextlib
 import logging
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from celery import current_app, signals
@@ -19,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 #: Beyond its hard limit a run is dead or out of control: Celery kills it at the limit, and telling SQS takes moments.
 OVERDUE_SECONDS = 60.0
+#: While the store is away, more than that are not kept in memory: whoever waits for them will have to find the dead letter.
+MOST_UNRECORDED = 1000
 
 
 class WorkerLink:
@@ -28,8 +33,9 @@ class WorkerLink:
         self._on_stop = on_stop
         self._on_ready = on_ready
         self._consumer: Any = None
-        # Its thread starts with the first failure.
-        self._recorder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqs-refused")
+        self._unrecorded: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_UNRECORDED)
+        self._recorder: threading.Thread | None = None
+        self._starting = threading.Lock()
         self.is_urgent = False
         """Whether the worker was told to end at once."""
 
@@ -40,7 +46,8 @@ class WorkerLink:
     def disconnect(self) -> None:
         signals.worker_ready.disconnect(dispatch_uid=f"broker.ready.{id(self)}")
         signals.worker_shutting_down.disconnect(dispatch_uid=f"broker.stop.{id(self)}")
-        self._recorder.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(queue.Full):
+            self._unrecorded.put_nowait(None)
 
     def _ready(self, sender: Any, **_: Any) -> None:
         self._consumer = sender
@@ -51,7 +58,10 @@ class WorkerLink:
         self._on_stop()
 
     def record_failure(self, received: Received, error: Exception) -> None:
-        """Tell whoever waits for the result that there will be none. In a thread of its own: the store may be slow, or away."""
+        """Tell whoever waits for the result that there will be none.
+
+        In a thread of its own: the store may be slow, or away. What it has not taken when the worker ends is not recorded.
+        """
         if self._consumer is None or not received.task_id:
             return
         backend = self._consumer.app.backend
@@ -62,7 +72,20 @@ class WorkerLink:
             delivery_info={"exchange": "", "routing_key": received.queue},
             hostname=self._consumer.hostname,
         )
-        self._recorder.submit(self._record, backend, received.task_id, error, request)
+        try:
+            self._unrecorded.put_nowait(partial(self._record, backend, received.task_id, error, request))
+        except queue.Full:
+            logger.warning("refused job not recorded: the store is behind", extra={"task_id": received.task_id})
+        with self._starting:
+            if self._recorder is None:
+                # A daemon: a worker does not stay for a store that is away.
+                recorder = threading.Thread(target=self._record_all, name="sqs-refused", daemon=True)
+                recorder.start()
+                self._recorder = recorder
+
+    def _record_all(self) -> None:
+        while (record := self._unrecorded.get()) is not None:
+            record()
 
     @staticmethod
     def _record(backend: Any, task_id: str, error: Exception, request: Context) -> None:

@@ -109,6 +109,19 @@ def test_one_bad_message_that_refuses_the_whole_request_is_found_and_its_neighbo
     assert sent(client) == [["a", "\x00", "b"], ["a"], ["\x00"], ["b"]]
 
 
+def test_a_text_that_has_no_bytes_is_for_sqs_to_refuse_and_its_neighbours_are_sent() -> None:
+    def answer(_: str, request: dict[str, Any]) -> dict[str, Any]:
+        return {"Failed": [failed(entry["Id"], sender_fault=True) for entry in request["Entries"] if entry["MessageBody"] == "\ud800"]}
+
+    client = FakeSqs(answer)
+    batch = batch_of(*[("q", "\ud800" if number == 14 else "m") for number in range(25)])
+
+    batch.send(client)  # type: ignore[arg-type]
+
+    assert list(batch.failures) == [14]
+    assert [len(bodies) for bodies in sent(client)] == [10, 10, 5]
+
+
 @pytest.mark.parametrize(
     "error",
     [connection_refused(), client_error("ServiceUnavailable", 503), client_error("RequestThrottled"), OSError("reset")],

@@ -16,10 +16,8 @@ def cause_of(error: Exception, task: str = "payments.capture") -> Cause:
         return failure(caught, task=task, attempts=3)
 
 
-def received(**more: Any) -> Received:
-    return Received(
-        queue="q", url="http://sqs/1/q", raw={"ReceiptHandle": "h", "MessageId": "m", "Body": "as it came", **more}, received_at=0
-    )
+def received(url: str = "http://sqs/1/q", **more: Any) -> Received:
+    return Received(queue="q", url=url, raw={"ReceiptHandle": "h", "MessageId": "m", "Body": "as it came", **more}, received_at=0)
 
 
 def test_equal_problems_have_one_fingerprint_whatever_their_figures() -> None:
@@ -53,3 +51,10 @@ def test_the_message_s_own_attributes_are_kept_as_long_as_there_is_room() -> Non
 
     assert len(attributes) == MOST_ATTRIBUTES
     assert {"reason", "cause", "a0"} <= set(attributes)
+
+
+def test_a_dead_letter_of_a_fifo_queue_keeps_its_group_and_is_taken_once() -> None:
+    entry = dead_letter(received("http://sqs/1/q.fifo", Attributes={"MessageGroupId": "tenant"}), cause_of(ValueError("no")))
+
+    assert (entry["MessageGroupId"], entry["MessageDeduplicationId"]) == ("tenant", "m")
+    assert "MessageDeduplicationId" not in dead_letter(received(), cause_of(ValueError("no")))

@@ -169,6 +169,18 @@ def test_when_sqs_is_silent_for_a_whole_timeout_the_run_is_told_and_the_lease_st
     assert "r" in worker.board, "somebody else may have had it meanwhile"
 
 
+def test_when_sqs_answers_for_a_whole_timeout_that_it_cannot_the_run_is_told_as_well(worker: Worker) -> None:
+    worker.hold("r")
+    worker.sqs.answer = lambda _operation, _request: {"Failed": [failed("0")]}
+    worker.turn(TIMEOUT.total_seconds())
+    assert worker.lost == []
+    worker.turn(1)
+    assert worker.lost == ["r"]
+    worker.sqs.answer = lambda _operation, _request: {}
+
+    assert worker.turn(1) == ["r"]
+
+
 def test_a_lease_that_comes_back_to_us_is_ours_again(worker: Worker) -> None:
     received = worker.hold("r")
     worker.sqs.answer = lambda _operation, _request: {"Failed": [failed("0", sender_fault=True)]}
