@@ -177,6 +177,7 @@ def test_retries_run_to_success_and_hand_on_its_result(running: Fleet, job: int)
     assert of(running, "retry", job) == [job] * 4
 
 
+@pytest.mark.long
 def test_automatic_retries_back_off(running: Fleet, job: int) -> None:
     running.ask(f"back_off.delay({job})")
 
@@ -186,6 +187,7 @@ def test_automatic_retries_back_off(running: Fleet, job: int) -> None:
     assert 2 <= third - second < 6
 
 
+@pytest.mark.long
 def test_a_rate_limit_holds_and_loses_nothing(running: Fleet, job: int) -> None:
     running.ask(f"group(limited.si({job} + n) for n in range(12)).apply_async()")
 
@@ -237,6 +239,7 @@ def test_a_soft_limit_lets_a_run_end_well_and_a_hard_one_makes_a_dead_letter(fle
     assert worker.is_running()
 
 
+@pytest.mark.long
 def test_a_limit_of_the_call_kills_as_well(fleet: Fleet) -> None:
     fleet.start("-c", "1")
     fleet.ask("stop_in_time.apply_async((1,), time_limit=1, soft_time_limit=None)\nnote.delay(2)")
