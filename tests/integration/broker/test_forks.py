@@ -9,6 +9,8 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.integration.broker.fleet import Fleet
 from tests.support.environment import REPOSITORY, free_port
 from tests.support.eventually import eventually
