@@ -181,9 +181,7 @@ class Channel(SQS.Channel):
             raise Empty
         end = time.monotonic() + (timeout if timeout is not None else self.options.wait_time_seconds)
         while not self._deliver_ready():
-            if time.monotonic() >= end or not self._consumption.intake.wait_for_message(min(end - time.monotonic(), 0.5)):
-                if time.monotonic() < end:
-                    continue
+            if not self._consumption.intake.wait_for_message(max(end - time.monotonic(), 0)):
                 raise Empty
 
     # -- settling -----------------------------------------------------------------------------------------------------------

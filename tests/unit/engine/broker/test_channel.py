@@ -2,8 +2,10 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -145,6 +147,29 @@ def test_no_more_is_handed_over_than_the_window_holds(channel: Channel, sqs: Sqs
 
     celery.await_messages(3)
     assert len(celery.taken) == 3
+
+
+def test_a_consumer_without_an_event_loop_sleeps_while_its_slots_are_taken(sqs: Sqs) -> None:
+    sqs.put(*[job() for _ in range(3)])
+    taken: list[Any] = []
+    with current_app.connection_for_write() as connection:
+        channel: Channel = connection.channel()
+        # The intake receives what the window holds; narrowed afterwards, there are messages without a slot.
+        channel.basic_consume(QUEUE, False, taken.append, "consumer")
+        eventually(lambda: len(channel.consumption.intake.in_hand()), lambda held: held == 3, within=5)
+        channel.basic_qos(0, 1, False)
+        channel.drain_events(timeout=5)
+        before = time.thread_time()
+
+        with pytest.raises(Empty):
+            channel.drain_events(timeout=0.5)
+
+        assert time.thread_time() - before < 0.1
+        assert len(taken) == 1
+        taken[0].ack()
+        channel.drain_events(timeout=5)
+        assert len(taken) == 2
+        sqs.closed.set()
 
 
 def test_a_requeued_message_is_visible_to_others_at_once(channel: Channel, sqs: Sqs, hub: Hub) -> None:
