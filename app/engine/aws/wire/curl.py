@@ -15,14 +15,13 @@ import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pycurl
-from kombu.utils.compat import detect_environment
 
+from app.engine.aws.wire import greenlets
 from app.engine.aws.wire.errors import NotSent, Unanswered
 
 #: A connection that was idle for longer is not used again: servers and gateways close such ones without a word.
@@ -54,8 +53,7 @@ class Http:
     """Connections of one process. Threads and greenlets may share it; a forked child needs one of its own.
 
     Certificates are always checked, against ``certificates`` (a file or a folder). A proxy is taken from the environment.
-    Calls block their thread, with gevent their greenlet: there each takes a thread of the hub's pool, of which it has ten.
-    Signal handlers run after the call.
+    Calls block their thread, with gevent their greenlet only. Signal handlers run after the call.
     """
 
     def __init__(self, *, connect_timeout: float, certificates: str) -> None:
@@ -64,7 +62,7 @@ class Http:
         # Not one per thread: a thread that ends would leave its connection, and a signal handler that sends would use the
         # handle of the call which it interrupted. Last in, first out, so that few connections are busy and the rest age.
         self._idle: deque[_Handle] = deque()
-        self._perform: Callable[[Any], None] = _perform_in_pool if detect_environment() == "gevent" else _perform
+        self._run: Callable[[Callable[[], object]], object] = greenlets.NativeThreads().run if greenlets.are_used() else _run
 
     def post(self, url: str, headers: list[str], body: bytes, timeout: float, limit: int = 4 * MEBIBYTE) -> Answer:
         """Send one request and return its answer, of at most ``limit`` bytes. Raises :class:`NotSent` or :class:`Unanswered`."""
@@ -74,7 +72,7 @@ class Http:
             handle = _Handle(self._connect_timeout, self._certificates)
         try:
             handle.load(url, headers, body, timeout, limit)
-            self._perform(handle.curl)
+            self._run(handle.curl.perform)
         except pycurl.error as error:
             is_whole = handle.sent.tell() == len(body)
             self._give_back(handle)
@@ -169,14 +167,8 @@ class _Handle:
         self.curl.close()
 
 
-def _perform(curl: Any) -> None:
-    curl.perform()
-
-
-def _perform_in_pool(curl: Any) -> None:
-    # libcurl waits in C, where gevent cannot switch: on the hub's own thread every greenlet would wait with it.
-    # Imported by name, as it is in the processes of its users only, and unknown to the type checker.
-    import_module("gevent").get_hub().threadpool.apply(curl.perform)
+def _run(call: Callable[[], object]) -> None:
+    call()
 
 
 def _keep(curl: Any) -> None:
