@@ -20,6 +20,7 @@ class Request(CeleryRequest):
     """
 
     _is_failed = False
+    _is_cut_off = False
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         error = exc_info.exception
@@ -39,9 +40,16 @@ class Request(CeleryRequest):
             self._note_killed(timeout)
         super().on_timeout(soft, timeout)
 
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        # A greenlet that is killed, Celery's pool reports as a success. The job has not been done.
+        self._is_cut_off = pool.is_green and not self.acknowledged
+        super().cancel(pool, signal, emit_retry)
+
     def acknowledge(self) -> None:
         if self._is_failed:
             self.reject(requeue=False)
+        elif self._is_cut_off:
+            self.reject(requeue=True)
         else:
             super().acknowledge()
 

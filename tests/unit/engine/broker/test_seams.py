@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, current_app
+from greenlet import GreenletExit
 from kombu.asynchronous import Hub, set_event_loop
 from kombu.transport.virtual import QoS
 
@@ -65,11 +66,14 @@ SEAMS = (
     Seam("kombu.asynchronous.hub:Hub.add_reader", "self, fds, callback, *args", "broker/wakeup.py"),
     Seam("kombu.asynchronous.hub:Hub.remove_reader", "self, fd", "broker/wakeup.py"),
     Seam("kombu.utils.json:JSONEncoder", None, "broker/envelope.py"),
+    Seam("kombu.utils.compat:detect_environment", "", "aws/wire/greenlets.py"),
     Seam("celery.signals:worker_ready", None, "broker/worker_link.py"),
     Seam("celery.signals:worker_shutting_down", None, "broker/worker_link.py"),
     Seam("celery.worker.state:requests", None, "broker/worker_link.py"),
     Seam("celery.worker.request:Request.on_failure", "self, exc_info, send_failed_event, return_ok", "broker/request.py"),
     Seam("celery.worker.request:Request.on_timeout", "self, soft, timeout", "broker/request.py"),
+    Seam("celery.worker.request:Request.cancel", "self, pool, signal, emit_retry", "broker/request.py"),
+    Seam("celery.concurrency.base:BasePool.is_green", None, "broker/request.py"),
     Seam("celery.worker.request:Request.acknowledge", "self", "broker/request.py"),
     Seam("celery.worker.request:Request.reject", "self, requeue", "broker/request.py"),
     Seam("celery:Celery.producer_or_acquire", "self, producer", "broker/program.py"),
@@ -223,6 +227,15 @@ def test_a_group_publishes_its_parts_within_one_producer_s_block() -> None:
     source = inspect.getsource(import_module("celery.canvas").group)
 
     assert "with app.producer_or_acquire(producer) as producer:" in source, "app/engine/broker/producer.py sends at the end of it"
+
+
+def test_a_killed_greenlet_is_reported_as_a_success() -> None:
+    def killed() -> None:
+        raise GreenletExit
+
+    result = import_module("celery.concurrency.gevent").TaskPool._make_killable_target(killed)()
+
+    assert result == (False, None, None), "app/engine/broker/request.py gives back what was killed, instead of acknowledging it"
 
 
 def test_arguments_are_not_shown_where_we_set_their_representation() -> None:
