@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 
 from app.engine.broker.claim_check import ClaimChecks
+from app.engine.broker.concurrency import check_concurrency
 from app.engine.broker.connections import s3_client, sqs_client
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.producer import DirectProducer
@@ -22,6 +23,7 @@ class Program(Celery):
     @cached_property
     def sender(self) -> Sender:
         """How this program sends. Raises :class:`~app.engine.broker.errors.BrokerMisconfigured`."""
+        check_concurrency()
         options = BrokerOptions.read(self.conf.broker_transport_options)
         connection = self.connection_for_write()
         region = self.conf.broker_transport_options.get("region") or _default_region()

@@ -5,6 +5,7 @@ from typing import Any
 from kombu.transport import SQS
 
 from app.engine.broker.channel import Channel
+from app.engine.broker.concurrency import check_concurrency
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
 
@@ -12,7 +13,7 @@ from app.engine.broker.options import BrokerOptions
 class Transport(SQS.Transport):
     """kombu's SQS transport with our channel. Any Celery program can use it: ``broker_transport="app.engine.broker.transport:Transport"``.
 
-    Raises :class:`~app.engine.broker.errors.BrokerMisconfigured` for options that cannot work.
+    Raises :class:`~app.engine.broker.errors.BrokerMisconfigured` for options that cannot work, and in a process of eventlet's.
     """
 
     Channel = Channel
@@ -20,6 +21,7 @@ class Transport(SQS.Transport):
     polling_interval = 0
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
+        check_concurrency()
         super().__init__(client, **kwargs)
         self.options = BrokerOptions.read(client.transport_options)
         # Before the pool forks, so that children see the same board.
