@@ -117,7 +117,7 @@ class _Reader:
         return value
 
     def _queue(self, name: str, entry: Any) -> QueueOptions:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("url"), str):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("url"), str) or not entry["url"]:
             self.problems.append(f"predefined_queues[{name!r}]: expected a mapping with a 'url', got {entry!r}")
             return QueueOptions(name=name, url="")
         weight = entry.get("weight", 1)
