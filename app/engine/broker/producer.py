@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from kombu.exceptions import EncodeError
 from kombu.serialization import dumps as serialize
 
 from app.engine.broker import envelope
@@ -71,7 +72,9 @@ class DirectProducer:
             content_type, content_encoding, text = "application/json", "utf-8", _json(body)
         else:
             content_type, content_encoding, payload = serialize(body, serializer=serializer)
-            text = payload if isinstance(payload, str) else payload.decode()
+            if not isinstance(payload, str):
+                raise EncodeError(f"{serializer!r} does not write text, and a message of SQS is text")
+            text = payload
         kept = {name: value for name, value in properties.items() if name not in _OF_KOMBU}
         kept |= {"priority": priority or 0, "body_encoding": "utf-8", "delivery_info": {"exchange": "", "routing_key": routing_key}}
         message = {
@@ -104,8 +107,6 @@ _OF_KOMBU = frozenset(
 
 
 def _json(body: Any) -> str:
-    from kombu.exceptions import EncodeError
-
     try:
         return envelope.dumps(body)
     except (TypeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """From a message to the parameters of ``SendMessage``, and to SQS."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ class Sender:
         if queue.endswith(".fifo"):
             # SQS takes no delay for a message of a FIFO queue. The worker puts it off.
             entry.setdefault("MessageGroupId", queue)
-            entry["MessageDeduplicationId"] = properties.get("MessageDeduplicationId") or headers.get("id") or os.urandom(16).hex()
+            entry["MessageDeduplicationId"] = properties.get("MessageDeduplicationId") or _deduplication_id(headers)
         elif delay:
             entry["DelaySeconds"] = delay
         entry["MessageBody"] = self._fitting(queue, message)
@@ -61,11 +62,19 @@ class Sender:
         if self._claims is not None and self._claims.is_needed(message["body"], len(text)):
             headers = message.get("headers") or {}
             claim = self._claims.put(message["body"], queue, str(headers.get("id", "message")))
-            return envelope.encode({**message, "body": "", "headers": {**headers, claim_check.HEADER: claim}})
+            text = envelope.encode({**message, "body": "", "headers": {**headers, claim_check.HEADER: claim}})
         # A character is at most four bytes: most messages need no second count.
-        if len(text) > LARGEST_MESSAGE_BYTES // 4 and len(text.encode()) > LARGEST_MESSAGE_BYTES:
+        if len(text) > LARGEST_MESSAGE_BYTES // 4 and (size := len(text.encode("utf-8", "surrogatepass"))) > LARGEST_MESSAGE_BYTES:
             raise MessageTooLarge(
-                f"The message has {len(text.encode())} bytes, SQS takes {LARGEST_MESSAGE_BYTES}. Pass an id instead of the data, "
-                "or set claim_check in broker_transport_options."
+                f"The message has {size} bytes, SQS takes {LARGEST_MESSAGE_BYTES}. Pass an id instead of the data, "
+                "or set claim_check in broker_transport_options, which carries the arguments but not the headers."
             )
         return text
+
+
+def _deduplication_id(headers: Mapping[str, Any]) -> str:
+    """Of the job's message. A retry and a replacement have the job's id, and within five minutes SQS would throw them away."""
+    if not headers.get("id"):
+        return os.urandom(16).hex()
+    parts = (headers["id"], headers.get("retries") or 0, headers.get("replaced_task_nesting") or 0)
+    return hashlib.sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()
