@@ -1,11 +1,14 @@
 """The names of kombu and Celery that we override or lean on. An upgrade that moves one fails here, and says whom to read."""
 
+import ast
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from celery import Celery, current_app
 from greenlet import GreenletExit
@@ -60,6 +63,9 @@ SEAMS = (
     Seam("kombu.transport.virtual:QoS.restore_unacked_once", "self, stderr", "broker/channel.py"),
     Seam("kombu.transport.virtual:QoS._flush", "self", "broker/channel.py"),
     Seam("kombu.transport.virtual:QoS.ack", "self, delivery_tag", "broker/channel.py"),
+    Seam("kombu.transport.virtual:QoS.prefetch_count", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.QoS", None, "broker/channel.py"),
+    Seam(f"{CHANNEL}.qos", None, "broker/channel.py"),
     Seam("kombu.transport.SQS:Transport.Channel", None, "broker/transport.py"),
     Seam("kombu.transport.SQS:Transport.__init__", "self, client, **kwargs", "broker/transport.py"),
     Seam("kombu.transport.SQS:Transport.polling_interval", None, "broker/transport.py"),
@@ -67,6 +73,26 @@ SEAMS = (
     Seam("kombu.asynchronous.hub:Hub.remove_reader", "self, fd", "broker/wakeup.py"),
     Seam("kombu.utils.json:JSONEncoder", None, "broker/envelope.py"),
     Seam("kombu.utils.compat:detect_environment", "", "aws/wire/greenlets.py"),
+    Seam("kombu.utils.json:object_hook", "o", "broker/inspection.py"),
+    Seam("kombu.serialization:dumps", "data, serializer", "broker/producer.py"),
+    Seam("kombu.exceptions:EncodeError", None, "broker/producer.py"),
+    Seam("kombu.utils.uuid:uuid", "_uuid", "broker/bulk.py"),
+    Seam("kombu:Connection.transport_options", None, "broker/transport.py"),
+    Seam("celery.canvas:Signature.TYPES", None, "broker/inspection.py"),
+    Seam("celery.utils.time:maybe_iso8601", "dt", "broker/inspection.py"),
+    Seam("celery.app.task:Context", None, "broker/inspection.py"),
+    Seam("celery.app.task:Context", None, "broker/worker_link.py"),
+    Seam("celery.exceptions:NotRegistered", None, "broker/consumption.py"),
+    Seam("celery.concurrency.base:BasePool.num_processes", None, "broker/worker_link.py"),
+    Seam("celery.worker.request:Request.time_limits", None, "broker/worker_link.py"),
+    Seam("celery.worker.request:Request.time_start", None, "broker/worker_link.py"),
+    Seam("celery.worker.request:Request.message", None, "broker/worker_link.py"),
+    Seam("celery.worker.request:Request.task", None, "broker/worker_link.py"),
+    Seam(
+        "celery.backends.base:Backend.mark_as_failure",
+        "self, task_id, exc, traceback, request, store_result, call_errbacks, state",
+        "broker/worker_link.py",
+    ),
     Seam("celery.signals:worker_ready", None, "broker/worker_link.py"),
     Seam("celery.signals:worker_shutting_down", None, "broker/worker_link.py"),
     Seam("celery.worker.state:requests", None, "broker/worker_link.py"),
@@ -76,10 +102,25 @@ SEAMS = (
     Seam("celery.concurrency.base:BasePool.is_green", None, "broker/request.py"),
     Seam("celery.worker.request:Request.acknowledge", "self", "broker/request.py"),
     Seam("celery.worker.request:Request.reject", "self, requeue", "broker/request.py"),
+    Seam("celery.worker.request:Request.acknowledged", None, "broker/request.py"),
+    Seam("celery.worker.request:Request.message", None, "broker/request.py"),
+    Seam("celery.worker.request:Request._request_dict", None, "broker/request.py"),
+    Seam("billiard.einfo:ExceptionWithTraceback", None, "broker/request.py"),
+    Seam("billiard.exceptions:TimeLimitExceeded", None, "broker/request.py"),
+    Seam("billiard.exceptions:WorkerLostError", None, "broker/request.py"),
+    Seam("celery.exceptions:Ignore", None, "broker/request.py"),
+    Seam("celery.exceptions:Reject", None, "broker/request.py"),
+    Seam("celery.exceptions:Retry", None, "broker/request.py"),
     Seam("celery:Celery.producer_or_acquire", "self, producer", "broker/program.py"),
+    Seam("celery:Celery.connection_for_write", "self, url, **kwargs", "broker/program.py"),
+    Seam("celery.signals:before_task_publish", None, "broker/bulk.py"),
+    Seam("celery.signals:after_task_publish", None, "broker/bulk.py"),
+    Seam("celery.app.routes:Router.route", "self, options, name, args, kwargs, task_type", "broker/bulk.py"),
     Seam("celery:Celery.current_worker_task", None, "broker/bulk.py"),
     Seam("celery.utils.nodenames:anon_nodename", "hostname, prefix", "broker/bulk.py"),
     Seam("celery.app.amqp:AMQP.router", None, "broker/bulk.py"),
+    Seam("botocore.httpsession:get_cert_path", "verify", "aws/wire/connection.py"),
+    Seam("botocore.httpsession:DEFAULT_CA_BUNDLE", None, "aws/wire/connection.py"),
     Seam(f"{BACKEND}._store_result", "self, task_id, result, state, traceback, request, **kwargs", "ledger/backend.py"),
     Seam(f"{BACKEND}._get_result_meta", "self, result, state, traceback, request, format_date, encode", "ledger/backend.py"),
     Seam(f"{BACKEND}.get_key_for_task", "self, task_id, key", "ledger/backend.py"),
@@ -195,6 +236,11 @@ def test_a_channel_has_the_parts_that_we_look_at() -> None:
             assert isinstance(channel.qos._delivered, dict), look
             assert isinstance(channel.qos._dirty, set), look
             assert isinstance(channel.connection._callbacks, dict), look
+            assert isinstance(channel._consumers, set), look
+            assert isinstance(channel._tag_to_queue, dict), look
+            assert isinstance(channel._noack_queues, set), look
+            assert callable(channel.qos._on_collect.cancel), look
+            assert channel.closed is False, look
             assert channel.hub is hub, look
             assert channel.connection.polling_interval == 0, "app/engine/broker/transport.py sets it"
             assert channel.predefined_queues, "app/engine/broker/settings.py sets it by broker_transport_options"
@@ -202,6 +248,71 @@ def test_a_channel_has_the_parts_that_we_look_at() -> None:
     finally:
         hub.close()
         set_event_loop(None)
+
+
+#: Private names that only instances have, and the object of which the tests above and below show that it has them.
+ON_INSTANCES = {
+    "_callbacks": "kombu's virtual transport",
+    "_consumers": "kombu's channel",
+    "_tag_to_queue": "kombu's channel",
+    "_delivered": "kombu's account of deliveries",
+    "_on_collect": "kombu's account of deliveries",
+    "_credentials": "botocore's signer",
+    "_endpoint": "botocore's client",
+    "_request_signer": "botocore's client",
+    "_verify": "botocore's HTTP session",
+}
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        path.relative_to(REPOSITORY / ENGINE).as_posix()
+        for room in ("broker", "aws")
+        for path in (REPOSITORY / ENGINE / room).rglob("*.py")
+    ),
+)
+def test_no_private_name_of_somebody_else_s_is_used_that_is_not_on_these_lists(module: str) -> None:
+    used = {
+        node.attr for node in ast.walk(_tree(REPOSITORY / ENGINE / module)) if isinstance(node, ast.Attribute) and _is_private(node.attr)
+    }
+    ours = {name for path in (REPOSITORY / ENGINE / module).parent.glob("*.py") for name in _defined(_tree(path))}
+
+    listed = {seam.name for seam in SEAMS if seam.used_in == module} | ON_INSTANCES.keys()
+    assert used - ours <= listed, f"app/engine/{module} uses what an upgrade may move: put it on the list of seams"
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.Name(id=name, ctx=ast.Store()):
+                yield name
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_a_client_of_botocore_has_the_parts_that_the_wire_takes_from_it() -> None:
+    client: Any = boto3.client(
+        "sqs",
+        endpoint_url="https://sqs.example",
+        region_name="eu-central-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        verify=False,
+    )
+
+    look = "app/engine/aws/wire/connection.py looks at it"
+    assert client._request_signer._credentials.get_frozen_credentials().access_key == "key", look
+    assert client._endpoint.http_session._verify is False, look
+    assert client.meta.endpoint_url == "https://sqs.example", look
 
 
 def test_the_delivery_tag_of_a_message_is_its_receipt_handle() -> None:
