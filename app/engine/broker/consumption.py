@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from celery.exceptions import NotRegistered
 
 from app.engine.broker import claim_check, envelope
@@ -200,10 +200,14 @@ class Consumption:
             self._bury(received, Cause(reason=reason, message=detail))
             self._link.record_failure(received, TypeError(detail) if reason == BAD_ARGUMENTS else error)
             return None
-        except (ClientError, BotoCoreError, OSError) as error:
-            # S3 is away, or has deleted the body: others may try soon, and the redrive policy counts.
+        except (claim_check.BodyOutOfReach, ClientError) as error:
             logger.warning("claim check not read", extra={"queue": received.queue, "task_id": received.task_id, "reason": str(error)[:300]})
-            self._settlement.give_back([received], CLAIM_RETRY_SECONDS)
+            if isinstance(error, ClientError):
+                # S3 has no such object, or denies it: others may try soon, and the redrive policy counts.
+                self._settlement.give_back([received], CLAIM_RETRY_SECONDS)
+            else:
+                # An outage makes no dead letters: nothing counts while it lasts.
+                self._put_off(received, CLAIM_RETRY_SECONDS)
             return None
         received.payload = inspected.payload
         envelope.complete(received.payload)
@@ -227,7 +231,7 @@ class Consumption:
         payload["properties"]["body_encoding"] = "utf-8"
 
     def _put_off(self, received: Received, seconds: int) -> None:
-        """Not due yet: it waits in SQS."""
+        """Not to be run yet: it waits in SQS."""
         if received.url.endswith(".fifo"):
             self._settlement.give_back([received], seconds)
         else:

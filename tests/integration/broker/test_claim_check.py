@@ -146,7 +146,7 @@ def test_without_s3_the_caller_is_told_and_nothing_is_sent(storing: Fleet) -> No
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("state", [Network.REFUSED])
+@pytest.mark.parametrize("state", [Network.REFUSED, Network.SILENT])
 def test_while_s3_is_away_large_ones_are_put_off_and_small_ones_run(storing: Fleet, state: Network) -> None:
     assert storing.s3_network is not None
     storing.ask(f"group(measure.si(job, 'x' * {LARGE}) for job in range(3)).apply_async()")

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from app.engine.broker import claim_check as module
-from app.engine.broker.claim_check import ClaimChecks, ClaimRefused
+from app.engine.broker.claim_check import AWAY_SECONDS, BodyOutOfReach, ClaimChecks, ClaimRefused
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES, ClaimCheckOptions
 from tests.unit.engine.broker.fake_s3 import FakeS3
 from tests.unit.engine.broker.fake_sqs import connection_refused
@@ -153,3 +154,32 @@ def test_a_body_that_cannot_be_deleted_is_left_to_the_lifecycle(caplog: pytest.L
         checks(s3).delete("claim-checks/x")
 
     assert "claim check not deleted" in caplog.messages
+
+
+# -- S3 is away ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_s3_that_did_not_answer_is_not_asked_again_for_some_seconds() -> None:
+    s3, now = FakeS3(), [0.0]
+    claims = ClaimChecks(ClaimCheckOptions(bucket=BUCKET), lambda: s3, clock=lambda: now[0])
+    claim = claims.put("{}", "reports", "id-1")
+    s3.error = connection_refused()
+    with pytest.raises(BodyOutOfReach):
+        claims.get(claim)
+    s3.error = None
+
+    now[0] = AWAY_SECONDS - 0.1
+    with pytest.raises(BodyOutOfReach):
+        claims.get(claim)
+    now[0] = AWAY_SECONDS
+    assert claims.get(claim) == "{}"
+
+
+def test_an_object_that_is_missing_says_nothing_about_the_others() -> None:
+    s3 = FakeS3()
+    claims = checks(s3)
+    claim = claims.put("{}", "reports", "id-1")
+
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        claims.get(claim | {"key": "claim-checks/gone"})
+    assert claims.get(claim) == "{}"
