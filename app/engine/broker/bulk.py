@@ -94,6 +94,8 @@ def _headers(
         "expires": expires.isoformat() if expires else None,
         "origin": anon_nodename(),
         "ignore_result": task.ignore_result or None,
+        "timelimit": [task.time_limit, task.soft_time_limit],
+        "stamps": {},
         "root_id": (parent.request.root_id or parent.request.id) if parent is not None else None,
         "parent_id": parent.request.id if parent is not None else None,
     }
@@ -109,7 +111,7 @@ def _message(queue: str, headers: Mapping[str, Any], body: str) -> dict[str, Any
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": headers,
-        "properties": {"body_encoding": "utf-8", "delivery_info": {"exchange": "", "routing_key": queue}},
+        "properties": {"priority": 0, "body_encoding": "utf-8", "delivery_info": {"exchange": "", "routing_key": queue}},
     }
 
 

@@ -26,15 +26,13 @@ _UNREAD_PROPERTIES = frozenset(
         "kwargsrepr",
     }
 )
-#: Celery reads an absent one as it reads these, and null as if it were absent. Of what others put into a message nothing is left out.
+#: Celery, and a run that asks its request, read an absent one as these, and null as if it were absent. Not so the empty
+#: ``timelimit`` and ``stamps`` and the priority 0: they are sent. Of what others put into a message nothing is left out.
 _SAID_BY_ABSENCE: dict[str, Any] = {
     **dict.fromkeys(("shadow", "eta", "expires", "group", "group_index", "parent_id", "root_id", "stamped_headers", "correlation_id")),
-    "timelimit": [None, None],
-    "stamps": {},
     "retries": 0,
     "replaced_task_nesting": 0,
     "ignore_result": False,
-    "priority": 0,
 }
 
 #: kombu's, for the types that Celery lets pass: dates, UUIDs, decimals, lazy strings.

@@ -12,6 +12,27 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from app.engine.broker.bulk import publish_many
 
 GIVEN: dict[str, Any] = json.loads(os.environ["BROKER_PROGRAM"])
+#: What a run may ask its request for, and finds again in the notes.
+TOLD = (
+    "id",
+    "root_id",
+    "parent_id",
+    "correlation_id",
+    "group",
+    "group_index",
+    "retries",
+    "timelimit",
+    "stamps",
+    "stamped_headers",
+    "ignore_result",
+    "replaced_task_nesting",
+    "called_directly",
+    "is_eager",
+    "lang",
+    "shadow",
+    "eta",
+    "utc",
+)
 
 
 def write(what: str, job: Any) -> None:
@@ -42,25 +63,26 @@ def measure(job: int, text: str) -> None:
     write("measure", [job, len(text), text[:1], text[-1:]])
 
 
-@shared_task(name="shop.describe", bind=True)
-def describe(self: Any, job: Any) -> None:
+@shared_task(name="shop.describe", bind=True, max_retries=3)
+def describe(self: Any, job: Any, failures: int = 0) -> None:
     request = self.request
     write(
         "describe",
         {
             "job": job,
-            "routing_key": request.delivery_info["routing_key"],
-            "redelivered": request.delivery_info["redelivered"],
-            "priority": request.delivery_info.get("priority") or 0,
-            "root": request.root_id,
-            "id": request.id,
-            "parent": request.parent_id,
-            "correlation": request.correlation_id,
+            **{name: getattr(request, name) for name in TOLD},
+            "args": len(request.args),
             "headers": {name: request.get(name) for name in ("tenant", "nothing", "flags", "amounts") if name in request.__dict__},
-            "stamps": request.stamps,
-            "stamped_headers": request.stamped_headers,
+            "routing_key": request.delivery_info["routing_key"],
+            "exchange": request.delivery_info["exchange"],
+            "redelivered": request.delivery_info["redelivered"],
+            "priority": request.delivery_info.get("priority"),
+            "calls": [bool(signatures) for signatures in (request.callbacks, request.errbacks, request.chain, request.chord)],
+            "expires": request.expires is not None,
         },
     )
+    if request.retries < failures:
+        raise self.retry(countdown=0)
 
 
 @shared_task(name="shop.retry", bind=True, max_retries=5)

@@ -114,8 +114,8 @@ def test_headers_stamps_priority_and_queue_reach_the_run(running: Fleet, job: in
 
     first, second = sorted(eventually(lambda: of(running, "describe", job), lambda found: len(found) == 2), key=_number)
     assert first["headers"] == {"tenant": "blau", "nothing": None, "flags": [], "amounts": {}}
-    assert (first["routing_key"], first["priority"], first["redelivered"], first["parent"]) == (OTHER_QUEUE, 7, False, None)
-    assert first["id"] == first["root"] == first["correlation"]
+    assert (first["routing_key"], first["priority"], first["redelivered"], first["parent_id"]) == (OTHER_QUEUE, 7, False, None)
+    assert first["id"] == first["root_id"] == first["correlation_id"]
     assert second["stamps"] == {"order": "o-1"}
     assert second["stamped_headers"] == ["order"]
 
@@ -124,8 +124,8 @@ def test_the_parts_of_a_chain_know_their_parent_and_their_root(running: Fleet, j
     running.ask(f"chain(describe.si({job}), describe.si({job + 1})).apply_async()")
 
     first, second = sorted(eventually(lambda: of(running, "describe", job), lambda found: len(found) == 2), key=_number)
-    assert second["parent"] == second["root"] == first["id"] == first["root"]
-    assert second["id"] == second["correlation"]
+    assert second["parent_id"] == second["root_id"] == first["id"] == first["root_id"]
+    assert second["id"] == second["correlation_id"]
 
 
 def test_the_signals_of_publishing_and_running_are_sent(running: Fleet, job: int) -> None:

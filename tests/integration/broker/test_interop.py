@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.broker.fleet import OTHER_QUEUE, OURS, STOCK, Fleet
+from tests.support.broker import QUEUE
 from tests.support.eventually import eventually
 
 #: Everything that both programs say in the same words; the jobs are numbered through.
@@ -74,6 +75,43 @@ def test_a_chain_hops_from_stock_to_ours_and_back(fleet: Fleet) -> None:
 
     assert pids[0] == pids[2] != pids[1]
     assert fleet.runs("pid") == {"stock": 1, "ours": 1, "stock again": 1}
+
+
+#: With a retry in most, because a retry is a new message made from what the run was told.
+CALLS = """
+describe.apply_async((1, 1), headers={"tenant": "blau", "flags": [], "nothing": None}, priority=7, queue="others")
+marked = describe.si(2, 1)
+marked.stamp(order="o-1")
+marked.apply_async()
+chain(describe.si(3, 1).set(headers={"tenant": "rot"}), describe.si(4)).apply_async(headers={"tenant": "gelb"})
+group(describe.si(5, 1), describe.si(6)).apply_async(expires=50, priority=3)
+chord([describe.si(7, 1), describe.si(8)], describe.si(9)).apply_async()
+describe.apply_async((10, 1), time_limit=30, soft_time_limit=20, link=note.si(1), link_error=note_error.s())
+describe.apply_async((11,), countdown=1, shadow="another name", ignore_result=True)
+"""
+RUNS = 11 + 6
+
+
+def told(fleet: Fleet, program: str) -> list[dict[str, Any]]:
+    """What the runs of a program's calls are told, by job and attempt; ids are numbered in the order of their appearance."""
+    fleet.start("-c", "1", "-Q", f"{QUEUE},{OTHER_QUEUE}", program=program)
+    fleet.ask(CALLS, program)
+    eventually(lambda: len(fleet.notes("describe")), RUNS, within=20)
+    rows = sorted((row for row, _ in fleet.notes("describe")), key=lambda row: (row["job"], row["retries"]))
+    numbers: dict[str, int] = {}
+    for row in rows:
+        for name in ("id", "root_id", "parent_id", "correlation_id", "group"):
+            row[name] = numbers.setdefault(row[name], len(numbers)) if row[name] else row[name]
+        row["eta"] = bool(row["eta"])
+    return rows
+
+
+def test_a_run_is_told_the_same_as_under_stock_celery(fleet: Fleet) -> None:
+    ours = told(fleet, OURS)
+    fleet.workers.pop().stop()
+    fleet.journal.unlink()
+
+    assert ours == told(fleet, STOCK)
 
 
 @pytest.mark.parametrize("way", ["note.delay(text)", "group([note.s(text)] * 2).apply_async()", "publish_many(note, [[text]] * 2)"])

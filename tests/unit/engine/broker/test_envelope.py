@@ -60,3 +60,9 @@ def test_what_others_put_into_the_headers_stays_even_if_it_is_empty() -> None:
     payload = json.loads(envelope.encode({**sent, "headers": sent["headers"] | own}))
 
     assert own.items() <= payload["headers"].items()
+
+
+def test_what_a_run_would_not_read_from_its_absence_is_sent() -> None:
+    payload = json.loads(envelope.encode(message("payload")))
+
+    assert (payload["headers"]["timelimit"], payload["headers"]["stamps"], payload["properties"]["priority"]) == ([None, None], {}, 0)
