@@ -1,6 +1,7 @@
 """An SQS that is away, in every way that it can be: no worker ends, none goes deaf."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -55,3 +56,16 @@ def test_twenty_seconds_of_any_outage(make_broker: Callable[..., Broker], fault:
     broker = make_broker()
 
     outlive(broker, broker.start("-c", "2"), fault, probability, seconds=20, first=round_ * 1000)
+
+
+@pytest.mark.long
+def test_a_poll_that_never_ends_is_replaced_and_told(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(options={"wait_time_seconds": 1, "silent_poll_seconds": 11})
+    worker = broker.start("-c", "2", "--include", "tests.support.hanging_poll")
+    broker.send("for job in range(20): note.delay(job)")
+    assert not [request for request in broker.network.requests() if request.operation == "ReceiveMessage"]
+
+    eventually(lambda: broker.runs("note"), Counter(range(20)), within=25)
+
+    assert worker.log.read_text().count("a new receiver takes over") == 1
+    assert worker.stop() == 0

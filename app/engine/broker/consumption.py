@@ -272,7 +272,7 @@ class Consumption:
 
     def _watch(self) -> None:
         for queue in self.intake.restart_silent():
-            logger.error("queue was not polled for a minute although there was room: a new receiver takes over", extra={"queue": queue})
+            logger.error("queue was not polled although there was room: a new receiver takes over", extra={"queue": queue})
 
 
 def _same_again(received: Received) -> dict[str, Any]:

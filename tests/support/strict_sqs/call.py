@@ -1,11 +1,13 @@
 """One request in AWS's JSON protocol."""
 
 import json
+import re
 from typing import Any
 
 from tests.support.strict_sqs.http11 import Head
 
 SQS = "SQS"
+_CREDENTIAL = re.compile(rb"Credential=([^/,\s]+)/")
 
 
 class Call:
@@ -33,6 +35,12 @@ class Call:
         """The queue's physical name, empty where there is none."""
         url: str = self.document.get("QueueUrl", "")
         return url.rpartition("/")[2]
+
+    @property
+    def access_key(self) -> str:
+        """Of the credentials that signed the request, empty where it is not signed."""
+        signed = _CREDENTIAL.search(self.head.headers.get(b"authorization", b""))
+        return signed[1].decode() if signed else ""
 
     def encode(self, document: dict[str, Any] | None = None) -> bytes:
         """The request as it came, or with another document."""

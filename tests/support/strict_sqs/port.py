@@ -40,7 +40,7 @@ class Port:
     def __init__(self, target: tuple[str, int], knowledge: Knowledge, habits: Habits, seed: int) -> None:
         self._target = target
         self.queues = Queues(knowledge, self._aside, habits, seed)
-        self.requests: deque[tuple[float, str, str, int, int]] = deque(maxlen=MOST_REQUESTS)
+        self.requests: deque[tuple[float, str, str, int, int, str]] = deque(maxlen=MOST_REQUESTS)
         self.open_requests = 0
         self._random = random.Random(f"{seed} faults")  # noqa: S311 — a test's dice
         self._rules: list[Rule] = []
@@ -167,7 +167,7 @@ class Port:
         return None if rule is not None and rule.fault is Fault.LOST_ANSWER else answered
 
     def _note(self, arrived: float, call: Call, answered: Answer | None) -> None:
-        self.requests.append((arrived, call.name, call.queue, call.entries, answered.status if answered else 0))
+        self.requests.append((arrived, call.name, call.queue, call.entries, answered.status if answered else 0, call.access_key))
 
     async def _tunnel(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: Upstream) -> None:
         """Whatever is not AWS's JSON protocol, byte by byte."""

@@ -23,6 +23,8 @@ class Request:
     """Messages: of a batch what was asked, of a receive what was got."""
     status: int
     """0 if it was not answered, or its client did not wait for the answer."""
+    access_key: str
+    """Who signed it; empty for nobody."""
 
 
 class StrictSqs:
@@ -60,8 +62,8 @@ class StrictSqs:
         """The requests that have ended, oldest first; an open long poll is not among them yet."""
         rows = self._ask("GET", f"{self._path}/requests")
         return [
-            Request(at=at, operation=operation, queue=queue, entries=entries, status=status)
-            for at, operation, queue, entries, status in rows
+            Request(at=at, operation=operation, queue=queue, entries=entries, status=status, access_key=access_key)
+            for at, operation, queue, entries, status, access_key in rows
         ]
 
     def open_requests(self) -> int:
