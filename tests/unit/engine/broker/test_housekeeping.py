@@ -135,9 +135,10 @@ def test_what_was_ordered_before_the_end_is_done_and_after_it_nothing(make: Make
     assert (before.count, duty.count) == (10, done)
 
 
-def test_the_thread_may_end_itself(make: Make) -> None:
+def test_the_thread_may_end_itself(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     housekeeping = make()
 
     housekeeping.soon(housekeeping.end)
 
     eventually(housekeeping._thread.is_alive, False)
+    assert caplog.messages == []

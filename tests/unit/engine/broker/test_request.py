@@ -33,6 +33,13 @@ def raised(error: BaseException) -> ExceptionInfo:
     raise AssertionError("it was not raised")
 
 
+def from_child(error: BaseException) -> ExceptionInfo:
+    """Pickled on its way: of its traceback nothing but the text is left."""
+    info = raised(error)
+    info.exception = ExceptionWithTraceback(error.with_traceback(None), info.traceback)
+    return info
+
+
 class Run:
     """A run of a job whose message came from our channel, and what Celery tells that channel."""
 
@@ -64,10 +71,7 @@ class Run:
         self.causes.append(cause)
 
     def fail(self, error: BaseException, *, in_child: bool = False, return_ok: bool = True) -> None:
-        info = raised(error)
-        if in_child:
-            info.exception = ExceptionWithTraceback(error, info.traceback)
-        self.request.on_failure(info, return_ok=return_ok)
+        self.request.on_failure(from_child(error) if in_child else raised(error), return_ok=return_ok)
 
 
 @pytest.fixture
@@ -97,12 +101,11 @@ def test_where_a_failure_happened_tells_it_from_others(task: Any) -> None:
     def raise_elsewhere() -> None:
         raise ValueError("no")
 
-    try:
+    with pytest.raises(ValueError, match="no") as caught:
         raise_elsewhere()
-    except ValueError as error:
-        info = ExceptionInfo(sys.exc_info())
-        info.exception = ExceptionWithTraceback(error, info.traceback)
-        elsewhere.request.on_failure(info, return_ok=True)
+    info = ExceptionInfo((caught.type, caught.value, caught.tb))
+    info.exception = ExceptionWithTraceback(caught.value.with_traceback(None), info.traceback)
+    elsewhere.request.on_failure(info, return_ok=True)
 
     assert here.causes[0].fingerprint != elsewhere.causes[0].fingerprint
 
