@@ -23,12 +23,12 @@ from benchmarks.worker import WorkerEnded
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _INTERRUPTED = 130
-_EXPLANATION = "Measures us beside stock Celery, on this machine, in one run, against one fake AWS."
+_EXPLANATION = "Measures us beside stock Celery and others, on this machine, in one run, against a fake AWS and a local Redis."
 _NOTES = f"""\
 stacks:    {", ".join(stack.name for stack in STACKS)}
 scenarios: {", ".join(scenario.NAME for scenario in SCENARIOS)}
 A filter such as `--only throughput --only prefork` or `--only millrace` keeps what contains all of its words in
-"<scenario>, <setting>, <stack>". Ratios need the stock stacks in the same run. Take a quiet machine.
+"<scenario>, <setting>, <stack>". Ratios need the other stacks in the same run. Take a quiet machine.
 """
 
 
@@ -76,12 +76,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _round(laboratory: Laboratory, plan: Plan, number: int, options: argparse.Namespace) -> Iterator[Reading]:
     """Stack after stack in each setting, so that what is compared was measured as close together as can be."""
     for scenario in SCENARIOS:
+        if number and not scenario.IS_REPEATED:
+            continue
         for setting in scenario.settings(plan):
             chosen = [stack for stack in STACKS if _is_wanted(f"{scenario.NAME}, {setting}, {stack.name}", options.only)]
-            for stacks in [chosen] if scenario.MEASURES_AT_ONCE and chosen else [[stack] for stack in chosen]:
-                for reading in _measure(scenario, laboratory, plan, setting, stacks):
+            chosen = [stack for stack in chosen if scenario.concerns(setting, stack)]
+            present = [stack for stack in chosen if not stack.absence()]
+            readings = [
+                Reading(scenario=scenario.NAME, setting=str(setting), stack=stack.name, absent=stack.absence())
+                for stack in chosen
+                if stack not in present
+            ]
+            for stacks in [present] if scenario.MEASURES_AT_ONCE and present else [[stack] for stack in present]:
+                readings = [*readings, *_measure(scenario, laboratory, plan, setting, stacks)]
+                for reading in readings:
                     _tell(reading, number)
                     yield replace(reading, round=number)
+                readings = []
 
 
 def _is_wanted(title: str, words: Sequence[str]) -> bool:
@@ -104,7 +115,9 @@ def _tell(reading: Reading, number: int) -> None:
     """One line on stderr as soon as it is known: stdout carries the report."""
     numbers = ", ".join(f"{name} {value:,.4g}" for name, value in reading.values.items())
     print(
-        f"{number + 1}: {reading.scenario}, {reading.setting}, {reading.stack}: {numbers or reading.missing}", file=sys.stderr, flush=True
+        f"{number + 1}: {reading.scenario}, {reading.setting}, {reading.stack}: {numbers or reading.missing or reading.absent}",
+        file=sys.stderr,
+        flush=True,
     )
 
 

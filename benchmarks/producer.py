@@ -15,12 +15,9 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.processes import running
-from benchmarks.stacks import Stack
+from benchmarks.stacks import Stack, Way
 from benchmarks.stacks.surroundings import Surroundings
 
-DELAY = "delay"
-GROUP = "group"
-BULK = "bulk"
 _GROUP_SIZE = 100
 #: Published before the costs are counted: imports, connections and the client's models are not per message.
 WARM_UP = 3
@@ -38,17 +35,15 @@ class Production:
     sent: int
     wall_seconds: float
     cpu_seconds: float
-    missing: str = ""
-    """Why nothing was sent: the stack cannot publish in this way."""
 
 
-def produce(stack: Stack, surroundings: Surroundings, way: str, count: int, first: int = WARM_UP, per_second: float = 0) -> Production:
+def produce(stack: Stack, surroundings: Surroundings, way: Way, count: int, first: int = WARM_UP, per_second: float = 0) -> Production:
     """Publish ``count`` jobs, numbered from ``first``, in a process of their own, and wait for it.
 
     Before them it publishes ``WARM_UP`` jobs, with the numbers before ``first``, which the costs do not include.
     """
     arguments = ["-m", "benchmarks.producer", stack.module, way, str(count), str(first), str(per_second)]
-    with running(arguments, surroundings.environment(), patience=_PATIENCE, stdout=subprocess.PIPE) as process:
+    with running(arguments, surroundings.environment() | stack.environment(), patience=_PATIENCE, stdout=subprocess.PIPE) as process:
         said, _ = process.communicate()
         if process.returncode:
             raise ProducerFailed(f"The producer of {stack.name} ended with status {process.returncode}; see its stderr above.")
@@ -59,10 +54,7 @@ def _main(module: str, way: str, count: int, first: int, per_second: float) -> P
     from benchmarks.stacks.job import PAYLOAD
 
     task = importlib.import_module(module).noop
-    try:
-        publish = _WAYS[way](task)
-    except ImportError as error:
-        return Production(sent=0, wall_seconds=0, cpu_seconds=0, missing=str(error))
+    publish = _WAYS[way](task)
 
     def jobs(start: int, stop: int) -> Iterable[dict[str, Any]]:
         for sequence in range(start, stop):
@@ -125,7 +117,7 @@ def _publish_paced(publish: Publish, jobs: Iterable[dict[str, Any]], per_second:
         sent += 1
 
 
-_WAYS: dict[str, Callable[[Any], Publish]] = {DELAY: _one_by_one, GROUP: _in_groups, BULK: _in_bulk}
+_WAYS: dict[str, Callable[[Any], Publish]] = {Way.DELAY: _one_by_one, Way.GROUP: _in_groups, Way.BULK: _in_bulk}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """Numbers by name, or the reason why there are none."""
+    """Numbers by name, or the reason why there are none. Without numbers one of ``missing`` and ``absent`` says why."""
 
     scenario: str
     setting: str
@@ -15,4 +15,7 @@ class Reading:
     requests: Mapping[str, float] = field(default_factory=dict)
     """AWS requests per task, by operation."""
     missing: str = ""
+    """What went wrong."""
+    absent: str = ""
+    """What this machine has not got: nothing is wrong."""
     round: int = 0

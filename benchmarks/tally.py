@@ -45,6 +45,6 @@ def read_runs(path: Path, start: int = 0) -> list[Run]:
     return [Run(*record) for record in _RECORD.iter_unpack(path.read_bytes()[start * _RECORD.size :])]
 
 
-def doubles(runs: Sequence[Run]) -> int:
-    """How many runs there were beyond one a job."""
-    return sum(times - 1 for times in Counter(run.sequence for run in runs).values())
+def doubles(runs: Sequence[Run], copies: int = 1) -> int:
+    """How many runs there were beyond one a message, if each job was sent so many times."""
+    return sum(max(0, times - copies) for times in Counter(run.sequence for run in runs).values())

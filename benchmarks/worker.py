@@ -1,4 +1,4 @@
-"""A Celery worker as a process: started, watched, stopped."""
+"""A worker as a process: started, watched, stopped."""
 
 import contextlib
 import subprocess
@@ -9,31 +9,27 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.pool import Pool
 from benchmarks.processes import running
 from benchmarks.stacks import Stack
 from benchmarks.stacks.surroundings import Surroundings
 
 _PATIENCE = timedelta(seconds=15)
 _LAST_LINES = 15
+_MIB = 2**20
 
 
 class WorkerEnded(RuntimeError):
     """Raised when a worker is gone before it was told to; the message holds the end of its log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """How a worker runs its jobs."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Of one process."""
 
-    kind: str
-    concurrency: int
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.concurrency}"
-
-
-PREFORK = Pool("prefork", 2)
-THREADS = Pool("threads", 8)
+    rss_mib: float
+    mib: float
+    """Its share of what it shares, where the kernel tells (Linux); the same as ``rss_mib`` elsewhere."""
 
 
 class Worker:
@@ -48,11 +44,15 @@ class Worker:
     @contextlib.contextmanager
     def started(cls, stack: Stack, pool: Pool, surroundings: Surroundings, log: Path) -> "Iterator[Worker]":
         """Start it and stop it warmly. It is not ready yet."""
-        arguments = ["-m", "celery", "-A", stack.module, "worker", "-P", pool.kind, "-c", str(pool.concurrency), "--loglevel", "WARNING"]
-        arguments += ["--without-gossip", "--without-mingle", "--without-heartbeat", "-n", f"{stack.name}@benchmark"]
         with (
             log.open("ab") as out,
-            running(arguments, surroundings.environment(), patience=_PATIENCE, stdout=out, stderr=subprocess.STDOUT) as process,
+            running(
+                stack.command(pool),
+                surroundings.environment() | stack.environment(),
+                patience=_PATIENCE,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            ) as process,
         ):
             yield cls(process, log)
 
@@ -74,12 +74,16 @@ class Worker:
 
     def memory_mib(self) -> float:
         """Of all its processes; what they share counts once where the kernel tells (Linux)."""
-        total = 0
+        return sum(memory.mib for memory in self.memories())
+
+    def memories(self) -> "list[Memory]":
+        """Of the main process first, then of its children."""
+        found = []
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 memory = process.memory_full_info()
-                total += getattr(memory, "pss", memory.rss)
-        return total / 2**20
+                found.append(Memory(rss_mib=memory.rss / _MIB, mib=getattr(memory, "pss", memory.rss) / _MIB))
+        return found
 
     def _processes(self) -> list[psutil.Process]:
         try:

@@ -5,6 +5,6 @@ that Celery and we send, standard queues only, no signatures, and refuses the re
 Use: ``with FakeAws.started() as aws``. Only the standard library, so that no stack gains by what happens to be installed.
 """
 
-from benchmarks.fake_aws.control import Account, FakeAws
+from benchmarks.fake_aws.control import FakeAws
 
-__all__ = ["Account", "FakeAws"]
+__all__ = ["FakeAws"]

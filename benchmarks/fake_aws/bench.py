@@ -77,6 +77,11 @@ class Bench:
         queue.wake()
         return {"Messages": len(bodies), "BeganAt": began}
 
+    def EndPolls(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Let the time of every long poll of a queue be over."""
+        self._sqs.queues[request["Queue"]].end_polls()
+        return {}
+
     async def _drip(self, queue: Queue, bodies: list[str], rate: float) -> None:
         began, sent = self._loop.time(), 0
         while sent < len(bodies):

@@ -6,41 +6,19 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.broker import Account
 from benchmarks.processes import running
 
 _PATIENCE = timedelta(seconds=3)
+_SENDS = ("SendMessage", "SendMessageBatch")
 
 
 class FakeDidNotStart(RuntimeError):
     """Raised when the server ended before it announced its address; its stderr says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The books at one moment. Everything but ``items`` and what ``queue`` holds counts from the server's start."""
-
-    requests: Counter[str]
-    request_bytes: Counter[str]
-    items: dict[str, int]
-    cpu_seconds: float
-    queues: dict[str, dict[str, Any]]
-
-    def requests_since(self, earlier: "Account") -> Counter[str]:
-        return self.requests - earlier.requests
-
-    def queue(self, name: str, entry: str) -> Any:
-        return self.queues.get(name, {}).get(entry, 0)
-
-    def since(self, earlier: "Account", queue: str, entry: str) -> int:
-        return int(self.queue(queue, entry) - earlier.queue(queue, entry))
-
-    def results(self) -> int:
-        return sum(self.items.values())
 
 
 class FakeAws:
@@ -64,10 +42,6 @@ class FakeAws:
             finally:
                 aws._connection.close()
 
-    @property
-    def port(self) -> int:
-        return urlsplit(self.address).port or 0
-
     def create_queue(self, name: str) -> str:
         # The longest visibility of the stacks: none of them shall gain by another's.
         return str(self._call("AmazonSQS.CreateQueue", QueueName=name, Attributes={"VisibilityTimeout": "1800"})["QueueUrl"])
@@ -79,7 +53,7 @@ class FakeAws:
         books = self._call("Benchmark.Account")
         return Account(
             requests=Counter(books["requests"]),
-            request_bytes=Counter(books["request_bytes"]),
+            sent_bytes=sum(books["request_bytes"].get(operation, 0) for operation in _SENDS),
             items=books["items"],
             cpu_seconds=books["cpu_seconds"],
             queues=books["queues"],
@@ -99,6 +73,10 @@ class FakeAws:
     def refill(self, queue: str, start: int, stop: int, per_second: float | None = None) -> float:
         """Send that slice of the kept messages again and return when that began, by the machine's monotonic clock."""
         return float(self._call("Benchmark.Refill", Queue=queue, Start=start, Stop=stop, PerSecond=per_second)["BeganAt"])
+
+    def end_polls(self, queue: str) -> None:
+        """Answer waiting polls with nothing, as if their time were over, so that an idle worker asks anew."""
+        self._call("Benchmark.EndPolls", Queue=queue)
 
     def _call(self, target: str, **request: Any) -> dict[str, Any]:
         self._connection.request("POST", "/", json.dumps(request), {"X-Amz-Target": target})

@@ -107,6 +107,11 @@ class Queue:
             if not poll.done():
                 poll.set_result(self._take(wanted))
 
+    def end_polls(self) -> None:
+        """Answer those that wait with nothing, as if their time were over."""
+        while self._pollers:
+            self._give_up(self._pollers.popleft()[0])
+
     def _give_up(self, poll: "asyncio.Future[Received]") -> None:
         if not poll.done():
             self.account["empty receives"] += 1

@@ -1,4 +1,4 @@
-"""What does a worker ask of AWS while there is nothing to do? All stacks at once, as none of them needs the machine."""
+"""What does a worker ask of its broker while there is nothing to do? All stacks at once, as none of them needs the machine."""
 
 import time
 from collections.abc import Sequence
@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from benchmarks.laboratory import Laboratory
 from benchmarks.plan import NO_LATENCY, Plan, WorkerSetting
+from benchmarks.pool import PREFORK
 from benchmarks.reading import Reading
 from benchmarks.stacks import Stack
-from benchmarks.worker import PREFORK
 
+IS_REPEATED = True
 MEASURES_AT_ONCE = True
 NAME = "idle"
 _WORKER = WorkerSetting(pool=PREFORK, latency=NO_LATENCY, stores_results=False)
@@ -23,6 +24,10 @@ def settings(plan: Plan) -> Sequence[str]:
     return () if plan.idle_window is None else (f"{PREFORK}, one queue",)
 
 
+def concerns(setting: str, stack: Stack) -> bool:
+    return True
+
+
 def measure(laboratory: Laboratory, plan: Plan, setting: str, stacks: Sequence[Stack]) -> list[Reading]:
     window = plan.idle_window or _MINUTE
     for stack in stacks:
@@ -30,17 +35,17 @@ def measure(laboratory: Laboratory, plan: Plan, setting: str, stacks: Sequence[S
     with ExitStack() as workers:
         started = {stack.name: workers.enter_context(laboratory.working(stack, _WORKER))[0] for stack in stacks}
         time.sleep(_CALM_SECONDS)
-        before = laboratory.aws.account()
+        before = {stack.name: laboratory.broker(stack).account() for stack in stacks}
         cpu = {name: worker.cpu_seconds() for name, worker in started.items()}
         time.sleep(window.total_seconds())
-        after = laboratory.aws.account()
+        after = {stack.name: laboratory.broker(stack).account() for stack in stacks}
         return [
             Reading(
                 scenario=NAME,
                 setting=setting,
                 stack=name,
                 values={
-                    "receives/min": after.since(before, name, "receives") * (_MINUTE / window),
+                    "receives/min": after[name].since(before[name], name, "receives") * (_MINUTE / window),
                     "CPU ms/min": (worker.cpu_seconds() - cpu[name]) * 1_000 * (_MINUTE / window),
                     "memory MiB": worker.memory_mib(),
                 },

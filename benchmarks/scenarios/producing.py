@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from benchmarks.laboratory import Laboratory
 from benchmarks.plan import NO_LATENCY, Plan
-from benchmarks.producer import BULK, DELAY, GROUP, WARM_UP, produce
+from benchmarks.producer import WARM_UP, produce
 from benchmarks.reading import Reading
-from benchmarks.stacks import Stack
+from benchmarks.stacks import Stack, Way
 
+IS_REPEATED = True
 MEASURES_AT_ONCE = False
 NAME = "producing"
 _SENDS = ("SendMessage", "SendMessageBatch")
@@ -19,7 +20,7 @@ _SENDS = ("SendMessage", "SendMessageBatch")
 class Setting:
     """How it publishes, and how far away SQS is."""
 
-    way: str
+    way: Way
     latency: timedelta
 
     def __str__(self) -> str:
@@ -27,26 +28,27 @@ class Setting:
 
 
 def settings(plan: Plan) -> Sequence[Setting]:
-    return tuple(Setting(way, latency) for latency in plan.producer_latencies for way in (DELAY, GROUP, BULK))
+    return tuple(Setting(way, latency) for latency in plan.producer_latencies for way in Way)
+
+
+def concerns(setting: Setting, stack: Stack) -> bool:
+    return setting.way in stack.ways
 
 
 def measure(laboratory: Laboratory, plan: Plan, setting: Setting, stacks: Sequence[Stack]) -> list[Reading]:
-    able = (stack for stack in stacks if setting.way != BULK or stack.has_bulk)
-    return [_measure(laboratory, plan.productions, setting, stack) for stack in able]
+    return [_measure(laboratory, plan.productions, setting, stack) for stack in stacks]
 
 
 def _measure(laboratory: Laboratory, count: int, setting: Setting, stack: Stack) -> Reading:
-    aws = laboratory.aws
+    broker = laboratory.broker(stack)
+    broker.set_latency(setting.latency)
     surroundings = laboratory.surroundings(stack)
-    aws.clear()
-    aws.set_latency(setting.latency)
-    before = aws.account()
+    broker.clear()
+    before = broker.account()
     production = produce(stack, surroundings, setting.way, count)
-    after = aws.account()
-    aws.clear()
-    aws.set_latency(NO_LATENCY)
-    if production.missing:
-        return Reading(scenario=NAME, setting=str(setting), stack=stack.name, missing=production.missing)
+    after = broker.account()
+    broker.clear()
+    broker.set_latency(NO_LATENCY)
     sent = production.sent + WARM_UP
     arrived = after.since(before, stack.name, "sent")
     requests = after.requests_since(before)
@@ -57,7 +59,7 @@ def _measure(laboratory: Laboratory, count: int, setting: Setting, stack: Stack)
         values={
             "CPU µs/message": production.cpu_seconds / production.sent * 1_000_000,
             "messages/s": production.sent / production.wall_seconds,
-            "bytes/message": sum((after.request_bytes - before.request_bytes)[operation] for operation in _SENDS) / sent,
+            "bytes/message": (after.sent_bytes - before.sent_bytes) / sent,
             "lost": max(0, sent - arrived),
             "double": max(0, arrived - sent),
         },

@@ -15,7 +15,12 @@ class Scenario(Protocol):
     NAME: str
     MEASURES_AT_ONCE: bool
     """Whether the stacks may run at the same time. Otherwise each has the machine to itself."""
+    IS_REPEATED: bool
+    """Whether each round measures it. Otherwise the first does."""
 
     def settings(self, plan: Plan, /) -> Sequence[Any]: ...
+
+    def concerns(self, setting: Any, stack: Stack, /) -> bool:
+        """Whether the stack has what the setting asks for."""
 
     def measure(self, laboratory: Laboratory, plan: Plan, setting: Any, stacks: Sequence[Stack]) -> list[Reading]: ...

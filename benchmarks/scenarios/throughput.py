@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.fake_aws import Account
+from benchmarks.broker import Account
 from benchmarks.laboratory import Laboratory
 from benchmarks.plan import Plan, WorkerSetting
 from benchmarks.reading import Reading
@@ -17,6 +17,7 @@ from benchmarks.stacks import Stack
 from benchmarks.tally import count_runs, doubles, read_runs
 from benchmarks.waiting import came_true
 
+IS_REPEATED = True
 MEASURES_AT_ONCE = False
 NAME = "throughput"
 
@@ -25,24 +26,28 @@ def settings(plan: Plan) -> Sequence[WorkerSetting]:
     return plan.settings
 
 
+def concerns(setting: WorkerSetting, stack: Stack) -> bool:
+    return stack.can_store_results or not setting.stores_results
+
+
 def measure(laboratory: Laboratory, plan: Plan, setting: WorkerSetting, stacks: Sequence[Stack]) -> list[Reading]:
     return [_measure(laboratory, plan.window, setting, stack) for stack in stacks]
 
 
 def _measure(laboratory: Laboratory, window: timedelta, setting: WorkerSetting, stack: Stack) -> Reading:
-    aws = laboratory.aws
+    broker = laboratory.broker(stack)
     backlog = laboratory.backlog(stack)
     with laboratory.working(stack, setting) as (worker, tally, had):
         jobs = backlog - had
-        before, cpu = aws.account(), worker.cpu_seconds()
-        began = aws.refill(stack.name, had, backlog)
-        is_drained = came_true(lambda: _done(aws.account(), before, stack, tally, had, setting) >= jobs, window)
+        before, cpu = broker.account(), worker.cpu_seconds()
+        began = broker.refill(stack.name, had, backlog)
+        is_drained = came_true(lambda: _done(broker.account(), before, stack, tally, had, setting) >= jobs, window)
         elapsed = time.monotonic() - began
-        after, cpu, memory = aws.account(), worker.cpu_seconds() - cpu, worker.memory_mib()
+        after, cpu, memory = broker.account(), worker.cpu_seconds() - cpu, worker.memory_mib()
         worker.check()
         done = _done(after, before, stack, tally, had, setting)
     # The worker has stopped: nothing runs any more, nothing more is deleted.
-    finally_deleted = laboratory.aws.account().since(before, stack.name, "deleted")
+    finally_deleted = broker.account().since(before, stack.name, "deleted")
     runs = read_runs(tally, had)
     tasks = max(done, 1)
     return Reading(
@@ -57,7 +62,7 @@ def _measure(laboratory: Laboratory, window: timedelta, setting: WorkerSetting, 
             "double": doubles(runs),
             "drained": float(is_drained),
             "tasks": done,
-            "fake's CPU share": (after.cpu_seconds - before.cpu_seconds) / elapsed,
+            "broker's CPU share": (after.cpu_seconds - before.cpu_seconds) / elapsed,
         },
         requests={operation: count / tasks for operation, count in after.requests_since(before).items()},
     )

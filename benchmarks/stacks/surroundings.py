@@ -13,7 +13,7 @@ SECRET_KEY = "benchmark"  # noqa: S105
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """Where a stack finds AWS, what its queue is called, and how it shall work."""
+    """Where a stack finds its broker, what its queue is called, and how it shall work."""
 
     address: str
     queue: str
