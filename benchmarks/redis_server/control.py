@@ -158,7 +158,9 @@ class _Drip:
         began, sent = time.monotonic(), 0
         while not self._is_over.wait(_DRIP_EVERY_SECONDS):
             due = int((time.monotonic() - began) * self._rate) + 1
-            self._wire.ask_all([("LMOVE", self._source, self._queue, "RIGHT", "LEFT")] * max(0, due - sent))
+            moved = self._wire.ask_all([("LMOVE", self._source, self._queue, "RIGHT", "LEFT")] * (due - sent))
+            if None in moved:
+                return
             sent = due
 
 

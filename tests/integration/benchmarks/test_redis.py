@@ -39,8 +39,8 @@ def test_what_was_kept_can_be_sent_again_and_again_oldest_first(redis: Redis) ->
     worker = stack_of(redis)
 
     for _ in range(2):
-        redis.refill(QUEUE, 1, 3)
-        assert [worker.ask("RPOP", QUEUE) for _ in range(3)] == ["b", "c", None]
+        redis.refill(QUEUE, 0, 2)
+        assert [worker.ask("RPOP", QUEUE) for _ in range(3)] == ["a", "b", None]
     worker.close()
 
 
