@@ -82,17 +82,12 @@ def _round(laboratory: Laboratory, plan: Plan, number: int, options: argparse.Na
             chosen = [stack for stack in STACKS if _is_wanted(f"{scenario.NAME}, {setting}, {stack.name}", options.only)]
             chosen = [stack for stack in chosen if scenario.concerns(setting, stack)]
             present = [stack for stack in chosen if not stack.absence()]
-            readings = [
-                Reading(scenario=scenario.NAME, setting=str(setting), stack=stack.name, absent=stack.absence())
-                for stack in chosen
-                if stack not in present
-            ]
+            for stack in chosen:
+                if stack not in present:
+                    yield _told(Reading(scenario=scenario.NAME, setting=str(setting), stack=stack.name, absent=stack.absence()), number)
             for stacks in [present] if scenario.MEASURES_AT_ONCE and present else [[stack] for stack in present]:
-                readings = [*readings, *_measure(scenario, laboratory, plan, setting, stacks)]
-                for reading in readings:
-                    _tell(reading, number)
-                    yield replace(reading, round=number)
-                readings = []
+                for reading in _measure(scenario, laboratory, plan, setting, stacks):
+                    yield _told(reading, number)
 
 
 def _is_wanted(title: str, words: Sequence[str]) -> bool:
@@ -111,14 +106,12 @@ def _measure(scenario: Scenario, laboratory: Laboratory, plan: Plan, setting: An
         return [Reading(scenario=scenario.NAME, setting=str(setting), stack=stack.name, missing=reason) for stack in stacks]
 
 
-def _tell(reading: Reading, number: int) -> None:
-    """One line on stderr as soon as it is known: stdout carries the report."""
+def _told(reading: Reading, number: int) -> Reading:
+    """The same, of that round. One line on stderr as soon as it is known: stdout carries the report."""
     numbers = ", ".join(f"{name} {value:,.4g}" for name, value in reading.values.items())
-    print(
-        f"{number + 1}: {reading.scenario}, {reading.setting}, {reading.stack}: {numbers or reading.missing or reading.absent}",
-        file=sys.stderr,
-        flush=True,
-    )
+    said = numbers or reading.missing or reading.absent
+    print(f"{number + 1}: {reading.scenario}, {reading.setting}, {reading.stack}: {said}", file=sys.stderr, flush=True)
+    return replace(reading, round=number)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -64,7 +64,8 @@ def readings_in_order(readings: Sequence[Reading]) -> list[Reading]:
 def _table(readings: Sequence[Reading]) -> list[str]:
     shown = [name for name in dict.fromkeys(name for reading in readings for name in reading.values) if name not in _HIDDEN]
     has_requests = any(reading.requests for reading in readings)
-    header = ["setting", "stack", *shown]
+    # Where nobody has a number, those who are absent still have a row.
+    header = ["setting", "stack", *(shown or ["not measured"])]
     header += ["AWS requests per task"] if has_requests else []
     rows = []
     for (setting, stack), group in groupby(readings, key=lambda reading: (reading.setting, reading.stack)):

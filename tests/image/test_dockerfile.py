@@ -137,7 +137,7 @@ def test_only_locked_wheels_are_installed() -> None:
 
 
 # -- the lock -------------------------------------------------------------------------------------------------------
-LOCKS = ("requirements.txt", "requirements-dev.txt", "infra/requirements.txt")
+LOCKS = ("requirements.txt", "requirements-dev.txt", "infra/requirements.txt", "benchmarks/requirements.txt")
 
 
 def _locked(path: str) -> dict[str, str]:

@@ -71,6 +71,12 @@ def test_the_row_of_what_this_machine_has_not_got_says_so_and_nothing_is_noted()
     assert "## Notes" not in text
 
 
+def test_a_table_without_a_number_still_says_who_is_absent() -> None:
+    absent = Reading(scenario="throughput", setting="s", stack=CELERY_REDIS.name, absent="redis-server not found")
+
+    assert cells(written(absent), "s", "celery-redis")["not measured"] == "redis-server not found"
+
+
 def test_what_could_not_be_measured_is_noted_and_has_no_row() -> None:
     failed = Reading(scenario="throughput", setting="s", stack=STOCK_TUNED.name, missing="the worker ended")
 
