@@ -25,6 +25,7 @@ class Wakeup:
         # A signal handler may interrupt set() in the loop's thread, and call it.
         self._open = threading.RLock()
         hub.add_reader(self._reader, self._on_readable)
+        hub.on_tick.add(self._before_poll)
 
     def set(self) -> None:
         # Two threads that both see False write twice, which is harmless; none that is needed is left out, because the loop
@@ -40,11 +41,17 @@ class Wakeup:
         """Only in the loop's thread."""
         if not self._is_closed:
             with contextlib.suppress(Exception):
+                self._hub.on_tick.discard(self._before_poll)
                 self._hub.remove_reader(self._reader)
             with self._open:
                 self._is_closed = True
                 os.close(self._reader)
                 os.close(self._writer)
+
+    def _before_poll(self) -> None:
+        # What a timer has called soon, such as the acknowledgement of a rate-limited job that the solo pool ran in it.
+        if self._hub._ready:
+            self.set()
 
     def _on_readable(self) -> None:
         with contextlib.suppress(BlockingIOError):

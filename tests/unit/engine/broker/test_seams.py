@@ -242,6 +242,7 @@ def test_a_channel_has_the_parts_that_we_look_at() -> None:
             assert callable(channel.qos._on_collect.cancel), look
             assert channel.closed is False, look
             assert channel.hub is hub, look
+            assert (hub.on_tick, hub._ready) == (set(), set()), "app/engine/broker/wakeup.py looks at them"
             assert channel.connection.polling_interval == 0, "app/engine/broker/transport.py sets it"
             assert channel.predefined_queues, "app/engine/broker/settings.py sets it by broker_transport_options"
             channel.close()
@@ -257,6 +258,7 @@ ON_INSTANCES = {
     "_tag_to_queue": "kombu's channel",
     "_delivered": "kombu's account of deliveries",
     "_on_collect": "kombu's account of deliveries",
+    "_ready": "kombu's event loop",
     "_credentials": "botocore's signer",
     "_endpoint": "botocore's client",
     "_request_signer": "botocore's client",

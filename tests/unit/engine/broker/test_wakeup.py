@@ -18,6 +18,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.readers: dict[int, Any] = {}
+        self.on_tick: set[Any] = set()
+        self._ready: set[Any] = set()
 
     def add_reader(self, reader: int, callback: Any) -> None:
         self.readers[reader] = callback
@@ -27,6 +29,8 @@ class Hub:
 
     def turn(self) -> int:
         """One turn of the loop: call what can be read, and return how many that were."""
+        for callback in self.on_tick:
+            callback()
         ready, _, _ = select.select(list(self.readers), [], [], 0)
         for reader in ready:
             self.readers[reader]()
@@ -150,3 +154,15 @@ def test_a_loop_that_has_forgotten_the_pipe_does_not_keep_it_open(loop: Loop) ->
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reader)
+
+
+def test_what_a_timer_calls_soon_does_not_wait_for_the_end_of_the_poll(loop: Loop) -> None:
+    loop.hub._ready.add(print)
+
+    assert loop.hub.turn() == 1
+
+
+def test_an_end_leaves_nothing_in_the_loop(loop: Loop) -> None:
+    loop.wakeup.close()
+
+    assert (loop.hub.readers, loop.hub.on_tick) == ({}, set())
