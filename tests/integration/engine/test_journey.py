@@ -115,6 +115,21 @@ def test_canvas_inside_a_transaction_keeps_its_meaning(running: Any) -> None:
     assert answer == [25, 1, 1]
 
 
+def test_a_job_that_expired_before_its_run_is_recorded_as_revoked(running: Any) -> None:
+    answer = _run(
+        running,
+        "from celery.exceptions import TaskRevokedError\n"
+        "late = current_app.tasks['engine.debug_task'].apply_async(countdown=2, expires=0.5)\n"
+        "try:\n"
+        "    late.get(timeout=20)\n"
+        "except TaskRevokedError as error:\n"
+        "    print(json.dumps([late.id, late.state, str(error)]))",
+    )
+
+    assert answer[1:] == ["REVOKED", "expired"]
+    assert answer[0] not in {line["task_id"] for line in _worker_lines(running) if line.get("message") == "task started"}
+
+
 def test_the_outbox_sends_ten_messages_a_request_and_forgets_them(stack: Any) -> None:
     _run(
         stack,
