@@ -50,6 +50,7 @@ def test_a_chain_hands_results_on_and_an_immutable_signature_takes_none(running:
     assert running.ask("print(json.dumps(chain(add.s(1, 2), add.s(3), add.si(10, 20), add.s(4)).apply_async().get(timeout=20)))") == 34
 
 
+@pytest.mark.long
 def test_a_group_returns_results_in_order_and_nests(running: Fleet) -> None:
     code = "print(json.dumps(group([*(add.s(n, n) for n in range(23)), chain(add.s(1, 1), add.s(1))]).apply_async().get(timeout=20)))"
 
@@ -65,6 +66,7 @@ def test_a_chord_calls_its_body_once_with_every_result(running: Fleet, job: int)
     assert [noted for noted, _ in running.notes("total")].count(result) == 1
 
 
+@pytest.mark.long
 def test_a_chain_of_group_and_task_becomes_a_chord(running: Fleet) -> None:
     assert (
         running.ask("print(json.dumps(chain(add.s(1, 1), group(add.s(1), add.s(2)), total.s(), add.s(100)).apply_async().get(timeout=30)))")
@@ -72,6 +74,7 @@ def test_a_chain_of_group_and_task_becomes_a_chord(running: Fleet) -> None:
     )
 
 
+@pytest.mark.long
 def test_chunks_starmap_and_map(running: Fleet) -> None:
     code = (
         "chunked = add.chunks(zip(range(25), range(25)), 10).apply_async().get(timeout=20)\n"
@@ -249,6 +252,7 @@ def test_a_limit_of_the_call_kills_as_well(fleet: Fleet) -> None:
     eventually(lambda: fleet.runs("note"), {2: 1})
 
 
+@pytest.mark.long
 def test_children_that_are_replaced_lose_and_double_nothing(fleet: Fleet) -> None:
     worker = fleet.start("-c", "2", "--max-tasks-per-child", "3", "--max-memory-per-child", "400000")
     fleet.ask("group(pid.si(job) for job in range(40)).apply_async()")
