@@ -61,11 +61,11 @@ STANDARD = Plan(
     # At 5,000 tasks a second, millrace's backlog lasts ten.
     window=timedelta(seconds=8),
     backlog_share=1.0,
-    probes=200,
+    probes=150,
     # Well below what tuned stock Celery can do, so that the way is measured and not a queue.
     probings=(Probing(NO_LATENCY), Probing(REGION_LATENCY), Probing(REGION_LATENCY, load_per_second=40)),
     idle_window=timedelta(seconds=60),
-    productions=500,
+    productions=300,
     producer_latencies=(NO_LATENCY, REGION_LATENCY),
     endurance=(PREFORK, THREADS),
     endurance_jobs=100_000,
