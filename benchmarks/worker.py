@@ -14,8 +14,8 @@ from benchmarks.processes import running
 from benchmarks.stacks import Stack
 from benchmarks.stacks.surroundings import Surroundings
 
-#: A warm stop takes two seconds. In the midst of many small jobs, one prefork pool in five never ends, stock Celery's and ours: to wait
-#: longer would change nothing.
+#: A warm stop takes two seconds. In the midst of many small jobs, some prefork pools do not end within thirty, stock Celery's and ours:
+#: billiard waits for a child that waits for work. To wait longer here would only make rounds longer.
 _PATIENCE = timedelta(seconds=5)
 _LAST_LINES = 15
 _MIB = 2**20
