@@ -29,6 +29,7 @@ USE_I18N = False
 INSTALLED_APPS = [
     "app.config",
     "app.engine.outbox",
+    "app.engine.schedules",
     "app.engine",
     "app.api",
     "app.console",

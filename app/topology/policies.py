@@ -243,7 +243,7 @@ class ServicePolicy:
     consumes: tuple[str, ...] = ()
     """Names of the queues it receives from."""
     singleton: bool = False
-    """At most one copy is wanted (beat)."""
+    """One copy is enough; more are safe, and idle (beat)."""
     stop_timeout: timedelta = timedelta(seconds=30)
     """From SIGTERM to SIGKILL."""
 

@@ -1,40 +1,131 @@
 """Beat's scheduler."""
 
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from socket import gethostname
 from typing import Any
 
-from django_celery_beat.models import PeriodicTask, PeriodicTasks
-from django_celery_beat.schedulers import DatabaseScheduler
+from celery.beat import Scheduler as CeleryScheduler
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
 
 from app.engine.conf import engine_settings
 from app.engine.pulse import beat_pulse
+from app.engine.schedules.declared import install
+from app.engine.schedules.errors import LeadershipLost, NeverDue
+from app.engine.schedules.firing import settle
+from app.engine.schedules.leadership import Candidate
+from app.engine.schedules.occurrences import prune
+from app.engine.schedules.timetable import Timetable
 
-#: Marks the rows that the code declares.
-DECLARED = "Declared in app/config/schedule.py: edit it there."
+logger = logging.getLogger(__name__)
+
+#: The longest sleep of the leader: how soon an edit is seen, and how often the leadership is renewed.
+LONGEST_PAUSE_SECONDS = 2.0
+#: How often another beat looks whether the leadership is free.
+STANDBY_SECONDS = 1.0
+PRUNE_EVERY = timedelta(hours=1)
+#: An entry whose rows the database refuses to write.
+TRIED_AGAIN_AFTER = timedelta(minutes=1)
 
 
-class Scheduler(DatabaseScheduler):
-    """django-celery-beat's scheduler, with a pulse at each turn of its loop."""
+class Scheduler(CeleryScheduler):
+    """Sends what is due if this beat leads, and waits to lead if another does.
 
-    #: Also how soon an edit in the admin is seen.
-    max_interval = 5
+    It keeps nothing that PostgreSQL does not know: a beat that starts, or takes over, goes on where the last one was.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["max_interval"] = self.max_interval
-        super().__init__(*args, **kwargs)
+    max_interval = LONGEST_PAUSE_SECONDS
+
+    def __init__(self, app: Any, *, lazy: bool = False, now: Callable[[], datetime] = timezone.now, **_: Any) -> None:
+        super().__init__(app, max_interval=self.max_interval, lazy=lazy)
+        self._now = now
+        self._candidate = Candidate(f"{gethostname()}:{os.getpid()}")
+        self._timetable = Timetable()
+        self._is_installed = False
+        self._is_turning = False
+        self._is_database_away = False
+        self._prune_at: datetime | None = None
 
     def setup_schedule(self) -> None:
-        super().setup_schedule()
-        declared = PeriodicTask.objects.filter(name__in=self.app.conf.beat_schedule)
-        declared.exclude(description=DECLARED).update(description=DECLARED)
-        # What is declared no longer must not go on; what a person made in the admin must.
-        gone = PeriodicTask.objects.filter(description=DECLARED).exclude(name__in=self.app.conf.beat_schedule)
-        if gone.delete()[0]:
-            PeriodicTasks.update_changed()
+        """Nothing yet: the database may be away, and another beat may lead. The leader's first turn does it."""
 
-    def install_default_entries(self, data: Any) -> None:
-        """None: the one that Celery knows cleans results, which DynamoDB does by itself."""
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
+    def tick(self, *_: Any, **__: Any) -> float:
+        """One turn of beat's loop. Returns how many seconds beat may sleep."""
         beat_pulse(engine_settings())
-        wait: float = super().tick(*args, **kwargs)
-        return wait
+        try:
+            with self._turning():
+                pause = self._turn()
+        except DatabaseError as error:
+            if not self._is_database_away:
+                logger.warning("beat waits for the database", extra={"reason": str(error)})
+            self._is_database_away = True
+            # Whatever happened meanwhile, the database knows it.
+            self._timetable.forget()
+            connections.close_all()
+            return STANDBY_SECONDS
+        if self._is_database_away:
+            logger.info("beat goes on")
+            self._is_database_away = False
+        return pause
+
+    def _turn(self) -> float:
+        if not self._candidate.lead():
+            self._timetable.forget()
+            return STANDBY_SECONDS
+        if not self._is_installed:
+            install(self.app.conf.beat_schedule)
+            self._is_installed = True
+        now = self._now()
+        self._timetable.refresh(now)
+        for entry_id in self._timetable.due(now):
+            try:
+                self._timetable.note(entry_id, self._settle(entry_id, now))
+            except LeadershipLost as error:
+                logger.warning("beat leads no longer", extra={"reason": str(error)})
+                self._timetable.forget()
+                return STANDBY_SECONDS
+        self._prune(now)
+        following = self._timetable.next_due()
+        left = LONGEST_PAUSE_SECONDS if following is None else (following - self._now()).total_seconds()
+        return min(max(left, 0.0), LONGEST_PAUSE_SECONDS)
+
+    def _settle(self, entry_id: int, now: datetime) -> datetime | None:
+        """When to look at the entry again. Whatever is wrong with it holds up no other."""
+        try:
+            return settle(self.app, self._candidate, entry_id, now=now)
+        except NeverDue:  # edited since the timetable was read
+            return None
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError as error:
+            logger.error("beat cannot send", extra={"entry": entry_id, "reason": str(error)})  # noqa: TRY400 — no fault of ours
+            return now + TRIED_AGAIN_AFTER
+
+    def _prune(self, now: datetime) -> None:
+        if self._prune_at is None or now >= self._prune_at:
+            prune(now)
+            self._prune_at = now + PRUNE_EVERY
+
+    @contextmanager
+    def _turning(self) -> Iterator[None]:
+        self._is_turning = True
+        try:
+            yield
+        finally:
+            self._is_turning = False
+
+    def close(self) -> None:
+        """Let another beat lead. Celery calls it from its signal handler and again at the end."""
+        if self._is_turning:
+            # The handler interrupted a turn, perhaps in the middle of a query. It raises SystemExit, which rolls the turn back.
+            return
+        try:
+            self._candidate.leave()
+        except DatabaseError as error:
+            logger.warning("beat could not leave", extra={"reason": str(error)})
+        super().close()
