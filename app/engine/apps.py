@@ -11,12 +11,12 @@ class EngineConfig(AppConfig):
     label = "engine"
 
     def ready(self) -> None:
-        from app.engine.checks import check_publications, check_routes, check_schedule, check_time_limits
+        from app.engine.checks import check_declared_entries, check_publications, check_routes, check_schedule, check_time_limits
         from app.engine.logs import tasks as task_lines
         from app.engine.metrics import recorder
         from app.engine.workers import grace
 
-        for check in (check_routes, check_time_limits, check_schedule, check_publications):
+        for check in (check_routes, check_time_limits, check_schedule, check_publications, check_declared_entries):
             checks.register(check)
         task_lines.connect()
         recorder.connect()

@@ -1,4 +1,4 @@
-"""What would fail at night fails at the start: the system checks ``engine.E001`` to ``engine.E004``."""
+"""What would fail at night fails at the start: the system checks ``engine.E001`` to ``engine.E005``."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error
 
 from app.engine.conf import engine_settings
 from app.engine.outbox.publisher import suggestion
+from app.engine.schedules.declaration import problems_of
 
 
 def check_routes(**_: Any) -> Iterable[CheckMessage]:
@@ -50,6 +51,17 @@ def check_schedule(**_: Any) -> Iterable[CheckMessage]:
                 f"The schedule {entry!r} starts {schedule['task']!r}, which is no task.",
                 hint=f"Correct the name in app/config/schedule.py.{suggestion(schedule['task'], known)}",
                 id="engine.E003",
+            )
+
+
+def check_declared_entries(**_: Any) -> Iterable[CheckMessage]:
+    """E005: every declared schedule can be kept: its times, its arguments, its words."""
+    for entry, declared in settings.CELERY["beat_schedule"].items():
+        for problem in problems_of(declared, task=current_app.tasks.get(declared.get("task"))):
+            yield Error(
+                f"The schedule {entry!r} cannot be kept: {problem}.",
+                hint="Correct it in app/config/schedule.py; docs/how-to/schedule-a-task.md shows what can be said.",
+                id="engine.E005",
             )
 
 

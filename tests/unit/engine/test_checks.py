@@ -9,7 +9,13 @@ import pytest
 from app.engine import checks
 from tests.unit.engine.conftest import DefineTask
 
-CHECKS = (checks.check_routes, checks.check_time_limits, checks.check_schedule, checks.check_publications)
+CHECKS = (
+    checks.check_routes,
+    checks.check_time_limits,
+    checks.check_schedule,
+    checks.check_publications,
+    checks.check_declared_entries,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -52,6 +58,16 @@ def test_a_schedule_that_starts_no_task_is_e003_and_guesses_what_was_meant(setti
     assert message.id == "engine.E003"
     assert message.msg == "The schedule 'nightly' starts 'engine.debug_tsk', which is no task."
     assert message.hint == "Correct the name in app/config/schedule.py. Did you mean 'engine.debug_task'?"
+
+
+def test_a_schedule_that_cannot_be_kept_is_e005(settings: Any) -> None:
+    settings.CELERY = settings.CELERY | {"beat_schedule": {"nightly": {"task": "engine.debug_task", "schedule": 60, "mised": "all"}}}
+
+    (message,) = checks.check_declared_entries()
+
+    assert message.id == "engine.E005"
+    assert message.msg.startswith("The schedule 'nightly' cannot be kept: 'mised' is not one of task, schedule, ")
+    assert str(message.hint).startswith("Correct it in app/config/schedule.py")
 
 
 @pytest.fixture
