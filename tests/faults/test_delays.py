@@ -42,13 +42,14 @@ def test_a_delay_in_several_hops_outlives_the_worker_and_starts_once(
 ) -> None:
     broker = make_broker(visibility=5, options={"longest_delay_seconds": longest_delay})
     worker = broker.start("-c", "1")
-    due = time.time() + countdown
-    broker.send(f"for job in range(5): note.apply_async((job,), countdown={countdown})")
-    eventually(lambda: time.time() > due - 4, bool, within=countdown)
+    told = broker.send(f"note.delay(-1)\nprint(time.time())\nfor job in range(5): note.apply_async((job,), countdown={countdown})")
+    due = float(told) + countdown
+    # Between two hops: who is killed within one has sent the message again and may not have deleted it yet.
+    eventually(lambda: time.time() > due - 2, bool, within=countdown)
     os.kill(worker.process.pid, end)
     broker.start("-c", "1")
 
-    eventually(lambda: broker.runs("note"), lambda runs: len(runs) == 5, within=20)
+    eventually(lambda: len(broker.runs("note")), 6, within=20)
     eventually(broker.depth, (0, 0))
     assert set(broker.runs("note").values()) == {1}
-    assert min(at for _, at in broker.notes("note")) >= due
+    assert min(at for job, at in broker.notes("note") if job >= 0) >= due
