@@ -277,12 +277,23 @@ def test_a_moment_that_is_skipped_is_over(beat: Scheduler, clock: Clock) -> None
 def test_an_entry_ends_with_its_last_due_time_before_it_expires(beat: Scheduler, clock: Clock) -> None:
     entry = every(10, expires=NOON + timedelta(seconds=25), missed=Missed.ALL)
 
-    for second in (10, 24, 25, 40):
+    for second in (10, 40):
         clock.moment = NOON + timedelta(seconds=second)
         beat.tick()
 
     entry.refresh_from_db()
     assert (sent(), entry.enabled) == (seconds(10, 20), False)
+
+
+def test_an_entry_is_switched_off_when_it_expires_although_nothing_is_due_then(beat: Scheduler, clock: Clock) -> None:
+    entry = every(3600, expires=NOON + timedelta(seconds=25))
+    beat.tick()
+    clock.moment = NOON + timedelta(seconds=26)
+
+    beat.tick()
+
+    entry.refresh_from_db()
+    assert (sent(), entry.enabled) == ([], False)
 
 
 def test_an_entry_that_starts_later_is_first_due_then(beat: Scheduler, clock: Clock) -> None:
@@ -334,15 +345,15 @@ def test_due_times_while_an_entry_was_off_are_not_missed(beat: Scheduler, clock:
 
 
 def test_an_entry_that_is_deleted_or_switched_off_between_two_looks_is_not_sent(beat: Scheduler, clock: Clock) -> None:
-    every(10, "deleted").delete()
-    off = every(10, "off")
-    gone = every(10, "gone")
-    PeriodicTasks.objects.update(last_update=NOON)
+    off, gone = every(10, "off"), every(20, "gone")
     beat.tick()
-    PeriodicTask.objects.filter(pk=off.pk).update(enabled=False)
-    PeriodicTask.objects.filter(pk=gone.pk).delete()
-    clock.moment = NOON + timedelta(seconds=10)
 
+    PeriodicTask.objects.filter(pk=off.pk).update(enabled=False)  # tells nobody
+    clock.moment = NOON + timedelta(seconds=10)
+    beat.tick()
+    EntryState.objects.filter(entry=gone).delete()
+    PeriodicTask.objects.filter(pk=gone.pk)._raw_delete(using="default")  # neither does this
+    clock.moment = NOON + timedelta(seconds=20)
     beat.tick()
 
     assert not Occurrence.objects.exists()
