@@ -170,6 +170,8 @@ class TablePolicy:
     name: str
     purpose: str
     partition_key: KeyAttribute
+    sort_key: KeyAttribute | None = None
+    """Orders the items of one partition key. Without it there is one item a partition key."""
     ttl_attribute: str
     indexes: tuple[IndexPolicy, ...] = ()
 
@@ -178,6 +180,8 @@ class TablePolicy:
         if len(self.indexes) > MOST_INDEXES:
             raise _refuse(self, self.name, "indexes", f"DynamoDB allows {MOST_INDEXES}, got {len(self.indexes)}")
         _check_unique(self, self.name, "indexes", (index.name for index in self.indexes))
+        if self.sort_key is not None and self.sort_key.name == self.partition_key.name:
+            raise _refuse(self, self.name, "sort_key", f"{self.sort_key.name!r} is the partition key already")
         types: dict[str, KeyType] = {}
         for key in self.key_attributes():
             if types.setdefault(key.name, key.type) is not key.type:
@@ -187,7 +191,7 @@ class TablePolicy:
 
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
         """Every attribute that is a key somewhere, once, in a stable order."""
-        keys = [self.partition_key]
+        keys = [self.partition_key, *((self.sort_key,) if self.sort_key else ())]
         for index in self.indexes:
             keys += [index.partition_key, index.sort_key]
         return tuple(dict.fromkeys(keys))

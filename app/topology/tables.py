@@ -24,4 +24,12 @@ WORKERS = TablePolicy(
     ttl_attribute="ttl",
 )
 
-TABLES = (LEDGER, WORKERS)
+MAILBOX = TablePolicy(
+    name="mailbox",
+    purpose="Remote control: the log of commands, revocations and pauses, which every worker reads, and the workers' answers.",
+    partition_key=KeyAttribute(name="box"),
+    sort_key=KeyAttribute(name="letter"),
+    ttl_attribute="ttl",
+)
+
+TABLES = (LEDGER, WORKERS, MAILBOX)

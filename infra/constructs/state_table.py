@@ -37,6 +37,7 @@ class StateTable(Construct):
             "Table",
             table_name=table_name(name_prefix, policy.name),
             partition_key=_attribute(policy.partition_key),
+            sort_key=_attribute(policy.sort_key) if policy.sort_key else None,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute=policy.ttl_attribute,
             encryption=dynamodb.TableEncryption.AWS_MANAGED,

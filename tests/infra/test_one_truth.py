@@ -119,7 +119,7 @@ def test_the_tables_are_those_of_the_topology(made: Contents) -> None:
         types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
         indexes = {index["IndexName"]: index for index in table.get("GlobalSecondaryIndexes", [])}
         assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-        assert _keys(table) == [policy.partition_key.name]
+        assert _keys(table) == [key.name for key in (policy.partition_key, policy.sort_key) if key]
         assert types == {key.name: key.type for key in policy.key_attributes()}
         assert {name: _keys(index) for name, index in indexes.items()} == {
             index.name: [index.partition_key.name, index.sort_key.name] for index in policy.indexes

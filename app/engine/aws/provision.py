@@ -107,7 +107,7 @@ def _make_table(dynamodb: "DynamoDBClient", policy: TablePolicy, name_prefix: st
     request: dict[str, Any] = {
         "TableName": name,
         "AttributeDefinitions": [{"AttributeName": key.name, "AttributeType": str(key.type)} for key in policy.key_attributes()],
-        "KeySchema": _key_schema(policy.partition_key),
+        "KeySchema": _key_schema(policy.partition_key, policy.sort_key),
         "BillingMode": "PAY_PER_REQUEST",
     }
     if policy.indexes:  # an empty list is refused
