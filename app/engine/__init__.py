@@ -6,6 +6,7 @@
 ``broker``              Celery's SQS transport: survives outages, extends visibility, sends in batches
 ``ledger``              Celery's result backend on DynamoDB, and the list of the latest tasks
 ``outbox``              send if and only if committed
+``control``             remote control of workers: inspect, revoke, pause, drain
 ``workers``             who is alive, on which queues, running what
 ``schedules``           periodic tasks
 ``task``, ``application``, ``health``   put the above together

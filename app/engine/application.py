@@ -1,14 +1,35 @@
-"""The Celery application class: plain Celery, plus the outbox and the worker's heartbeat."""
+"""The Celery application class: plain Celery, plus the outbox, the worker's heartbeat and remote control."""
 
-from datetime import datetime
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
+import django
 from celery.result import AsyncResult
+from django.apps import apps
 
 from app.engine.broker.program import Program
-from app.engine.conf import SOFT_SHARE
+from app.engine.conf import SOFT_SHARE, engine_settings
+from app.engine.control import Control, RemoteControl
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
+from app.engine.workers.registry import live_workers
+
+
+class FleetControl(Control):
+    """Remote control that knows who lives, and where far-off jobs wait."""
+
+    def live_workers(self) -> Collection[str]:
+        return [worker.hostname for worker in live_workers(engine_settings(), datetime.now(UTC)) if worker.slots]
+
+    def cancel_waiting(self, task_ids: Collection[str]) -> None:
+        # Celery's command line loads the apps only where it starts a worker or beat.
+        if not apps.ready:
+            django.setup()
+        # Its models exist only when Django has loaded its apps, after this module.
+        from app.engine.outbox.delayed import cancel_all
+
+        cancel_all(task_ids)
 
 
 class Application(Program):
@@ -19,10 +40,11 @@ class Application(Program):
     """
 
     task_cls = "app.engine.task:Task"
+    control_cls = "app.engine.application:FleetControl"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.steps["consumer"].add(Heartbeat)
+        self.steps["consumer"].update((Heartbeat, RemoteControl))
 
     def send_task(
         self,

@@ -3,14 +3,15 @@
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request as CeleryRequest
 
 from app.engine.broker.dead_letters import Cause, Reason, failure
 
+HIDDEN = "…"
 #: Celery has its own words for these: retried, given back, acknowledged, revoked.
-_NOT_FAILURES = (Ignore, Retry, WorkerLostError)
+_NOT_FAILURES = (Ignore, Retry, WorkerLostError, Terminated)
 
 
 class Request(CeleryRequest):
@@ -21,6 +22,11 @@ class Request(CeleryRequest):
 
     _is_failed = False
     _is_cut_off = False
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        """What remote control tells of a job. Never its arguments: they may hold secrets, and answers lie in a table for a while."""
+        told: dict[str, Any] = super().info(safe=True)
+        return told | {"args": HIDDEN, "kwargs": HIDDEN}
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         error = exc_info.exception

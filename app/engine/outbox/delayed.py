@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -47,23 +48,33 @@ def delayed_jobs(limit: int = 100, before: datetime | None = None) -> list[Delay
 def cancel(task_id: str) -> bool:
     """Keep a delayed job from ever being sent, and say whether that was still possible.
 
-    False: its message was sent already, or there never was such a job. While a relay is sending the very message, this waits
-    for its end, for as long as SQS takes to answer: the answer is true either way. Inside a transaction it counts when that commits.
+    It is :func:`cancel_all` for one job.
+    """
+    return task_id in cancel_all([task_id])
+
+
+def cancel_all(task_ids: Collection[str]) -> frozenset[str]:
+    """Keep delayed jobs from ever being sent, and return those for which that was still possible.
+
+    One that is not among them: its message was sent already, or there never was such a job. While a relay is sending one of these
+    messages, this waits for its end, for as long as SQS takes to answer: the answer is true either way. Inside a transaction it counts
+    when that commits.
     One gap: a relay that died between sending and deleting has left a row of a job that runs all the same.
 
     The ledger then says REVOKED, and a chord of which the job was a part fails. What was to follow in a chain never runs.
-    If the ledger is away, the job is cancelled all the same, and only a log line says so.
+    If the ledger is away, the job is cancelled all the same, and only a log line says so. Several jobs are cancelled together or not at all.
     """
     # | delayed ── cancelled ──▶ (row deleted) |
-    # | delayed ── held by a relay ── sent ──▶ (row deleted): False |
+    # | delayed ── held by a relay ── sent ──▶ (row deleted): not returned |
     # |                          └── not sent ──▶ delayed ── cancelled ──▶ (row deleted) |
     with transaction.atomic():
         # Not SKIP LOCKED: who passed over the row would have to answer without knowing whether it is sent.
-        rows = list(OutboxMessage.objects.select_for_update().filter(task_id=task_id, due_at__isnull=False))
+        # Ordered, so that two who cancel the same jobs wait for each other and not both.
+        rows = list(OutboxMessage.objects.select_for_update().filter(task_id__in=task_ids, due_at__isnull=False).order_by("id"))
         OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).delete()
         for row in rows:
             transaction.on_commit(partial(_record, row))
-    return bool(rows)
+    return frozenset(row.task_id for row in rows)
 
 
 def _record(row: OutboxMessage) -> None:

@@ -172,6 +172,33 @@ SEAMS = (
     Seam("celery.worker.request:Request.time_start", None, "workers/heartbeat.py"),
     Seam("celery.concurrency.base:BasePool.num_processes", None, "workers/heartbeat.py"),
     Seam("celery.app.amqp:Queues.consume_from", None, "workers/heartbeat.py"),
+    Seam("celery:Celery.control_cls", None, "application.py"),
+    Seam(
+        "celery.app.control:Control.broadcast",
+        "self, command, arguments, destination, connection, reply, timeout, limit, callback, channel, pattern, matcher, **extra_kwargs",
+        "control/control.py",
+    ),
+    Seam("celery.worker.request:Request.info", "self, safe", "broker/request.py"),
+    Seam("billiard.exceptions:Terminated", None, "broker/request.py"),
+    Seam("celery.worker.control:Panel", None, "control/commands.py"),
+    Seam("celery.worker.control:control_command", "**kwargs", "control/commands.py"),
+    Seam("celery.worker.control:inspect_command", "**kwargs", "control/commands.py"),
+    Seam("celery.worker.consumer:Consumer.cancel_task_queue", "self, queue", "control/commands.py"),
+    Seam("celery.worker.consumer:Consumer.call_soon", "self, p, *args, **kwargs", "control/receiver.py"),
+    Seam(f"{STEP}.include_if", "self, parent", "control/receiver.py"),
+    Seam(f"{STEP}.info", "self, obj", "control/receiver.py"),
+    Seam("celery.app.amqp:Queues.consume_from", None, "control/gate.py"),
+    Seam("celery.app.amqp:Queues.select_add", "self, queue, **kwargs", "control/commands.py"),
+    Seam("kombu.messaging:Consumer.cancel_by_queue", "self, queue", "control/gate.py"),
+    Seam("kombu.messaging:Consumer.consuming_from", "self, queue", "control/gate.py"),
+    Seam("kombu.messaging:Consumer.add_queue", "self, queue", "control/gate.py"),
+    Seam("kombu.messaging:Consumer.consume", "self, no_ack", "control/gate.py"),
+    Seam("kombu.matcher:match", "data, pattern, matcher, matcher_kwargs", "control/letters.py"),
+    Seam("celery.worker.state:revoked", None, "control/revocations.py"),
+    Seam("celery.worker.state:revoked_stamps", None, "control/revocations.py"),
+    Seam("celery.worker.state:requests", None, "control/revocations.py"),
+    Seam("celery.worker.request:Request.terminate", "self, pool, signal", "control/revocations.py"),
+    Seam("celery.worker.request:Request.stamps", None, "control/revocations.py"),
     Seam("django_celery_beat.schedulers:DatabaseScheduler.tick", "self, event_t, min, heappop, heappush", "schedules/scheduler.py"),
     Seam("django_celery_beat.schedulers:DatabaseScheduler.max_interval", None, "schedules/scheduler.py"),
     Seam("celery.signals:setup_logging", None, "logs/tasks.py"),
@@ -355,3 +382,31 @@ def test_arguments_are_not_shown_where_we_set_their_representation() -> None:
     assert {"argsrepr", "kwargsrepr"} <= set(inspect.signature(current_app.amqp.as_task_v2).parameters), (
         "app/engine/broker/program.py sets them"
     )
+
+
+def test_every_method_of_celery_s_remote_control_goes_through_the_one_that_we_replace() -> None:
+    control = import_module("celery.app.control")
+    source = inspect.getsource(control)
+
+    look = "app/engine/control/control.py replaces Control.broadcast and nothing else"
+    assert "self.app.control.broadcast(" in inspect.getsource(control.Inspect._request), look
+    assert source.count("self.mailbox(") == inspect.getsource(control.Control.broadcast).count("self.mailbox("), look
+    assert "self.app.control.revoke(" in inspect.getsource(import_module("celery.result")), look
+    assert "app.control.broadcast(command" in inspect.getsource(import_module("celery.bin.control").control.callback), look
+
+
+def test_celery_s_own_listener_stays_out_of_workers_of_this_transport() -> None:
+    assert not current_app.connection_for_write().transport.implements.exchange_type & {"fanout"}, (
+        "Celery would declare a queue for each worker: app/engine/control/receiver.py stands in for its Control step"
+    )
+
+
+def test_a_worker_heeds_what_it_remembers_as_revoked() -> None:
+    request = import_module("celery.worker.request")
+    state = import_module("celery.worker.state")
+
+    look = "app/engine/control/revocations.py fills the sets of celery.worker.state"
+    assert request.revoked_tasks is state.revoked, look
+    assert request.revoked_stamps is state.revoked_stamps, look
+    assert {"maxlen", "expires"} <= vars(state.revoked).keys(), look
+    assert "if self.revoked():" in inspect.getsource(request.create_request_cls), look
