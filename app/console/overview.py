@@ -11,6 +11,7 @@ from app.engine.aws.queue_depth import QueueDepth
 from app.engine.health.fleet import absent_services, is_late, outbox_patience, unattended_queues
 from app.engine.ledger.records import TaskRecord
 from app.engine.outbox.lag import OutboxLag
+from app.engine.schedules.report import ScheduleSummary
 from app.engine.workers.registry import WorkerRecord
 from app.topology import AlarmPolicy, QueuePolicy, Topology
 from app.topology.metrics import OUTBOX_LAG, SQS_OLDEST_MESSAGE_AGE, SQS_VISIBLE_MESSAGES
@@ -35,6 +36,7 @@ class Overview:
     at: datetime
     queues: Section[tuple[QueueDepth, ...]]
     outbox: Section[OutboxLag]
+    schedule: Section[ScheduleSummary]
     workers: Section[tuple[WorkerRecord, ...]]
     tasks: Section[tuple[TaskRecord, ...]]
 
@@ -95,6 +97,7 @@ def judge(overview: Overview, topology: Topology) -> Verdict:
         *_late_queues(overview, topology),
         *_outbox_lag(overview, topology),
         *_dead_letters(overview, topology),
+        *_leaderless_schedule(overview),
         *_unread_sources(overview),
     )
     if not problems:
@@ -159,10 +162,17 @@ def _dead_letters(overview: Overview, topology: Topology) -> Iterable[Problem]:
         yield Problem(level=Level.BAD, text=text, runbook=_runbook(topology, SQS_VISIBLE_MESSAGES))
 
 
+def _leaderless_schedule(overview: Overview) -> Iterable[Problem]:
+    schedule = overview.schedule.data
+    if schedule is not None and schedule.entries and schedule.leader is None:
+        yield Problem(level=Level.BAD, text="No beat leads: nothing that is scheduled is sent.")
+
+
 def _unread_sources(overview: Overview) -> Iterable[Problem]:
     errors = {
         "queues": overview.queues.error,
         "outbox": overview.outbox.error,
+        "schedule": overview.schedule.error,
         "workers": overview.workers.error,
         "latest jobs": overview.tasks.error,
     }

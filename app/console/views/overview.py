@@ -1,7 +1,7 @@
 """The first page. ``overview_live`` is the part of it that the page asks for again every few seconds."""
 
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import Error as DatabaseError
@@ -17,12 +17,15 @@ from app.engine.conf import engine_settings
 from app.engine.errors import EngineError
 from app.engine.ledger.search import latest_tasks
 from app.engine.outbox.lag import OutboxLag, read_outbox_lag
+from app.engine.schedules.report import ScheduleSummary, read_summary
 from app.engine.shared_reading import SharedReading
 from app.engine.workers.registry import live_workers
 
 T = TypeVar("T")
 
 LATEST_TASKS = 20
+#: Of the schedule, what was missed in this time is shown.
+LATELY = timedelta(days=1)
 
 _queues = SharedReading(lambda: read_queue_depths(engine_settings()))
 _workers = SharedReading(lambda: live_workers(engine_settings(), datetime.now(UTC)))
@@ -53,9 +56,11 @@ def _read() -> Overview:
     queues, workers, tasks = _queues.begin(), _workers.begin(), _tasks.begin()
     # The database is asked meanwhile, on the request's own connection.
     outbox = _outbox(datetime.now(UTC))
+    schedule = _schedule(datetime.now(UTC))
     return Overview(
         queues=_section(_queues, queues),
         outbox=outbox,
+        schedule=schedule,
         workers=_section(_workers, workers),
         tasks=_section(_tasks, tasks),
         at=datetime.now(UTC),
@@ -75,3 +80,10 @@ def _outbox(now: datetime) -> Section[OutboxLag]:
         return Section(data=read_outbox_lag(now))
     except DatabaseError as error:
         return Section(error=f"Could not read the outbox: {error}")
+
+
+def _schedule(now: datetime) -> Section[ScheduleSummary]:
+    try:
+        return Section(data=read_summary(now - LATELY))
+    except DatabaseError as error:
+        return Section(error=f"Could not read the schedule: {error}")

@@ -38,6 +38,29 @@ class EntryReport:
     problem: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleSummary:
+    leader: LeaderReport | None
+    entries: int
+    """Those that are switched on."""
+    missed: int
+    """Due times that were missed and not sent, of those decided since the moment that was asked for."""
+    refused: int
+
+
+def read_summary(since: datetime) -> ScheduleSummary:
+    """The schedule at a glance: three small queries. Raises Django's database errors."""
+    lately = Occurrence.objects.filter(decided_at__gte=since)
+    skipped, refused = (Count("pk", filter=Q(outcome=outcome)) for outcome in (Occurrence.Outcome.SKIPPED, Occurrence.Outcome.REFUSED))
+    figures = lately.aggregate(others=Sum("left_out", default=0), own=skipped, refused=refused)
+    return ScheduleSummary(
+        leader=read_leader(),
+        entries=PeriodicTask.objects.filter(enabled=True).count(),
+        missed=figures["others"] + figures["own"],
+        refused=figures["refused"],
+    )
+
+
 def read_leader() -> LeaderReport | None:
     """Who leads now; ``None`` if nobody does. Raises Django's database errors."""
     row = Leadership.objects.exclude(leader="").filter(held_until__gt=Now()).first()

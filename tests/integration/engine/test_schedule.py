@@ -31,6 +31,7 @@ from app.engine.schedules.leadership import Candidate
 from app.engine.schedules.missed import Missed
 from app.engine.schedules.models import EntryState, Leadership, Occurrence
 from app.engine.schedules.occurrences import KEPT, prune
+from app.engine.schedules.report import read_summary
 from app.engine.schedules.scheduler import STANDBY_SECONDS, Scheduler
 from tests.support.eventually import eventually
 
@@ -585,6 +586,22 @@ def test_the_command_lists_the_occurrences_of_an_entry_the_latest_first(beat: Sc
     lines = listed("tea", "--limit", "2")
 
     assert [line.split(" sent ")[0] for line in lines[1:]] == ["2026-06-01 15:00:00", "2026-06-01 14:00:00"]
+
+
+def test_the_console_shows_the_leader_and_what_was_missed_and_refused_lately(admin_client: Client, beat: Scheduler, clock: Clock) -> None:
+    every(3600, since=NOON - timedelta(hours=5))
+    every(3600, "late", missed=Missed.SKIP, since=NOON - timedelta(minutes=90))
+    every(3600, "bad", kwargs='{"sugar": 2}', since=NOON - timedelta(hours=1))
+    assert b"No beat leads: nothing that is scheduled is sent." in admin_client.get("/console/").content
+    beat.tick()
+
+    page = admin_client.get("/console/").content
+
+    assert b"No beat leads" not in page
+    assert gethostname().encode() in page
+    summary = read_summary(timezone.now() - timedelta(days=1))
+    assert (summary.entries, summary.missed, summary.refused) == (3, 5, 1)
+    assert read_summary(timezone.now() + timedelta(days=1)).missed == 0
 
 
 def test_an_operator_gives_an_entry_its_policy_in_the_admin_and_sees_what_was_sent(

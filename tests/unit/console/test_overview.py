@@ -7,6 +7,7 @@ from app.console.overview import Level, Overview, QueueState, Section, judge, qu
 from app.engine.aws.queue_depth import QueueDepth
 from app.engine.health.fleet import outbox_patience
 from app.engine.outbox.lag import OutboxLag
+from app.engine.schedules.report import LeaderReport, ScheduleSummary
 from app.engine.workers.registry import WorkerRecord
 from app.topology import TOPOLOGY, QueuePolicy, ServicePolicy
 
@@ -38,6 +39,7 @@ WELL = Overview(
     at=NOW,
     queues=Section(data=tuple(depth(queue) for queue in TOPOLOGY.queues)),
     outbox=Section(data=OutboxLag(waiting=0, oldest=None, failing=0)),
+    schedule=Section(data=ScheduleSummary(leader=LeaderReport(leader="host:1", fence=1, since=NOW), entries=2, missed=0, refused=0)),
     workers=Section(data=(*WORKERS, *OTHERS)),
     tasks=Section(data=()),
 )
@@ -96,6 +98,15 @@ def test_a_service_without_a_queue_is_missed_too(gone: WorkerRecord) -> None:
 
     assert verdict.level is Level.BAD
     assert verdict.summary.startswith(f"{gone.service} is not alive: ")
+
+
+def test_a_schedule_that_no_beat_sends_is_told_unless_there_is_nothing_to_send() -> None:
+    leaderless = replace(WELL, schedule=Section(data=ScheduleSummary(leader=None, entries=2, missed=0, refused=0)))
+    empty = replace(WELL, schedule=Section(data=ScheduleSummary(leader=None, entries=0, missed=0, refused=0)))
+
+    assert judge(leaderless, TOPOLOGY).summary == "No beat leads: nothing that is scheduled is sent."
+    assert judge(leaderless, TOPOLOGY).level is Level.BAD
+    assert judge(empty, TOPOLOGY).level is Level.OK
 
 
 def test_the_outbox_may_lag_as_long_as_its_alarm_allows() -> None:
