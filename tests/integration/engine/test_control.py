@@ -101,11 +101,13 @@ def pair(stack: Any, control: Celery) -> tuple[Service, Service]:
 
 def test_two_workers_answer_inspect_and_status_and_no_queue_is_made(stack: Any, control: Celery) -> None:
     queues = sorted(stack.sqs.list_queues()["QueueUrls"])
+    assert "No nodes replied" in stack.manage("celery", "status").stderr
     start_worker(stack, "one@h")
     start_worker(stack, "two@h")
 
     assert answers(control("inspect", "--json", "ping")) == {"one@h": {"ok": "pong"}, "two@h": {"ok": "pong"}}
     assert "2 nodes online" in control("status").stdout
+    assert "2 nodes online" in stack.manage("celery", "status").stdout
     assert set(answers(control("inspect", "--json", "--destination", "two@h", "ping"))) == {"two@h"}
     assert sorted(stack.sqs.list_queues()["QueueUrls"]) == queues
 

@@ -155,12 +155,24 @@ def test_a_run_whose_process_was_lost_is_given_back_without_a_cause(task: Any, e
     assert (run.told, run.causes) == (["give back"], [])
 
 
-def test_a_run_that_was_terminated_is_acknowledged(task: Any) -> None:
+def test_a_run_that_was_terminated_is_acknowledged_without_a_cause(task: Any) -> None:
     run = Run(task)
 
     run.fail(Terminated(15))
 
-    assert run.told == ["acknowledge"]
+    assert (run.told, run.causes) == (["acknowledge"], [])
+
+
+@pytest.mark.parametrize("safe", [False, True])
+def test_what_is_told_of_a_job_is_without_its_arguments(task: Any, safe: bool) -> None:
+    request = Run(task).request
+    request._args = request._argsrepr = ["a secret"]
+    request._kwargs = request._kwargsrepr = {"password": "a secret"}
+
+    told = request.info(safe=safe)
+
+    assert told["id"] == "id"
+    assert "a secret" not in str(told)
 
 
 @pytest.mark.parametrize("acks_on_timeout", [True, False])
