@@ -51,6 +51,7 @@ class RemoteControl(bootsteps.StartStopStep):
         self._arrived: queue.SimpleQueue[tuple[Posted, bool] | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[Letter, Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._reading = threading.Lock()
         self._failing_since: float | None = None
         revocations.remember_for(longest_life(settings))
 
@@ -95,11 +96,10 @@ class RemoteControl(bootsteps.StartStopStep):
             self._answer(consumer.hostname, *answer)
 
     def _read(self, consumer: Any) -> None:
-        was_up_to_date = self._reader.is_up_to_date
         try:
-            letters = self._reader.read()
-            if not was_up_to_date and not self._reader.is_up_to_date:
-                letters += self._reader.read()
+            # The thread of before a restart may still be waiting for DynamoDB: what it brings must not be read twice.
+            with self._reading:
+                self._read_on(consumer)
         except Exception as error:
             if self._failing_since is None:
                 self._failing_since = time.monotonic()
@@ -109,11 +109,19 @@ class RemoteControl(bootsteps.StartStopStep):
         if self._failing_since is not None:
             logger.info("mailbox read again", extra={"seconds": round(time.monotonic() - self._failing_since, 1)})
             self._failing_since = None
-        for posted in letters:
-            self._arrived.put((posted, was_up_to_date))
+
+    def _read_on(self, consumer: Any) -> None:
+        was_up_to_date = self._reader.is_up_to_date
+        for _ in range(1 if was_up_to_date else 2):
+            letters = self._reader.read()
+            # At once: they are read, and the next read may fail.
+            for posted in letters:
+                self._arrived.put((posted, was_up_to_date))
+            if self._reader.is_up_to_date:
+                break
         if self._reader.is_up_to_date and not was_up_to_date:
             self._arrived.put(None)
-        if letters or not was_up_to_date:
+        if not self._arrived.empty():
             consumer.call_soon(self._work, consumer)
 
     def _answer(self, hostname: str, letter: Letter, reply: Any) -> None:

@@ -55,21 +55,23 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Fleet, Table]]
 
 
 def test_the_wait_ends_when_everybody_who_lives_has_answered(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 5.0)
     control, table = fleet("one@h", "two@h", "three@h")
     heard: list[Any] = []
 
     replies = control.ping(callback=heard.append)
 
     assert replies == heard == [{worker: {"ok": "pong"}} for worker in table.workers]
+    assert table.looks == 3
 
 
 @pytest.mark.parametrize("options", [{"limit": 2}, {"destination": ["one@h", "two@h"]}, {"pattern": "t*", "matcher": "glob"}], ids=str)
 def test_the_wait_ends_when_those_who_were_asked_have_answered(fleet: Any, monkeypatch: pytest.MonkeyPatch, options: Any) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
-    control, _ = fleet("two@h", "three@h") if "pattern" in options else fleet("one@h", "two@h")
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 5.0)
+    control, table = fleet("two@h", "three@h") if "pattern" in options else fleet("one@h", "two@h")
 
     assert len(control.ping(**options)) == 2
+    assert table.looks == 2
 
 
 def test_the_wait_ends_when_time_is_up(fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
