@@ -11,6 +11,7 @@ from django.apps import apps
 from app.engine.broker.program import Program
 from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.control import Control, RemoteControl
+from app.engine.ledger.book import Book
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
 from app.engine.workers.registry import live_workers
@@ -45,6 +46,7 @@ class Application(Program):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.steps["consumer"].update((Heartbeat, RemoteControl))
+        self.job_ledger = Book(self, engine_settings, lambda task_id: str(self.backend.get_key_for_task(task_id)))
 
     def send_task(
         self,

@@ -30,6 +30,8 @@ class Task(DjangoTask):
     retry_backoff = 2
     retry_backoff_max = 300
     retry_jitter = True
+    claimed = True
+    """Whether a job is claimed in the ledger before each run: a repeated message of a finished or running job is then not run. Costs a write."""
 
     @classmethod
     def on_bound(cls, _app: Celery) -> None:

@@ -91,7 +91,8 @@ class Connection(asyncio.Protocol):
         try:
             return _OK, self._method(service, operation)(_parsed(body))
         except Refusal as refusal:
-            return _REFUSED, {"__type": refusal.code, "message": refusal.message}
+            shown = {} if refusal.item is None else {"Item": refusal.item}
+            return _REFUSED, {"__type": refusal.code, "message": refusal.message} | shown
         except NotJson:
             # Most often two processes wrote to one connection, which one of them inherited.
             self._bench.requests[GARBLED] += 1

@@ -16,7 +16,8 @@ NAME_PREFIX = "benchmark"
 def use_ledger(app: Program, surroundings: Surroundings) -> None:
     from django.conf import settings
 
-    from app.engine.conf import EngineSettings
+    from app.engine.conf import EngineSettings, engine_settings
+    from app.engine.ledger.book import Book
     from app.topology import TOPOLOGY
 
     settings.configure(
@@ -35,6 +36,7 @@ def use_ledger(app: Program, surroundings: Surroundings) -> None:
         )
     )
     app.conf.result_backend = "app.engine.ledger.backend:LedgerBackend"
+    app.job_ledger = Book(app, engine_settings, lambda task_id: str(app.backend.get_key_for_task(task_id)))
 
 
 surroundings = Surroundings.of_this_process()

@@ -7,6 +7,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from app.engine.aws.wire import DynamoClient
 from app.engine.conf import EngineSettings
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 #: A worker's event loop waits for these calls, so that a black hole may cost seconds, not minutes.
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 10
+#: A single item is written in milliseconds. Who waits for longer than this waits for nothing.
+LEAN_ANSWER_TIMEOUT_SECONDS = 5
 #: Threads of one process that may talk to one service at a time.
 MAX_CONNECTIONS = 25
 
@@ -31,9 +34,23 @@ def dynamodb(settings: EngineSettings) -> "DynamoDBClient":
     return client
 
 
+def lean_dynamodb(settings: EngineSettings) -> DynamoClient:
+    """The client for the calls that every job makes; it goes on in forked children."""
+    return _lean_dynamodb(settings.region, settings.endpoint_url)
+
+
 def cloudwatch(settings: EngineSettings) -> "CloudWatchClient":
     client: CloudWatchClient = _client("cloudwatch", settings)
     return client
+
+
+@lru_cache(maxsize=4)
+def _lean_dynamodb(region: str, endpoint_url: str | None) -> DynamoClient:
+    return DynamoClient(
+        lambda: _client_of_process("dynamodb", region, endpoint_url, os.getpid()),
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        answer_timeout=LEAN_ANSWER_TIMEOUT_SECONDS,
+    )
 
 
 def _client(service: str, settings: EngineSettings) -> Any:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from app.engine.aws.wire.errors import Unanswered
 from app.engine.errors import PermanentError, TransientError
 
 #: https://docs.aws.amazon.com/general/latest/gr/api-retries.html and each service's list of errors
@@ -40,11 +41,11 @@ class AwsRefused(PermanentError):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later."""
+    """Whether the same call may succeed later. What the wire did not hear an answer to may have been carried out already."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
-    return isinstance(error, BotoCoreError | OSError)
+    return isinstance(error, BotoCoreError | OSError | Unanswered)
 
 
 @contextmanager

@@ -10,18 +10,20 @@ from botocore.exceptions import ClientError
 from celery.exceptions import NotRegistered
 
 from app.engine.broker import claim_check, envelope
-from app.engine.broker.dead_letters import CAUSE, REASON, Cause, Reason, dead_letter
+from app.engine.broker.bookkeeping import Bookkeeping
+from app.engine.broker.dead_letters import Cause, Reason, dead_letter
 from app.engine.broker.delays import EARLY_SECONDS, delay_seconds
 from app.engine.broker.housekeeping import Housekeeping
 from app.engine.broker.inspection import Refused, UnknownTask, inspect_arguments, inspect_envelope
-from app.engine.broker.intake import Intake, system_attributes
+from app.engine.broker.intake import Intake
 from app.engine.broker.leases import Leases
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
-from app.engine.broker.received import Received
+from app.engine.broker.received import CAUSE, REASON, Received
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
+from app.engine.job_ledger import FENCE
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,18 @@ class Consumption:
         self._link = WorkerLink(on_stop=lambda: self._housekeeping.soon(self.stop), on_ready=wake)
         self._book = QueueBook(client)
         self._settlement = Settlement(client, linger_seconds=options.delete_linger_seconds, on_deleted=self._deleted)
-        self.intake = Intake(options, client, read=self._read, wake=wake, give_back=self._settlement.give_back, again=self._again)
+        self._bookkeeping = Bookkeeping(
+            self._link.job_ledger,
+            timeout_of=self._book.visibility_timeout,
+            show=self._settlement.give_back,
+            discard=self._settlement.delete,
+            put_off=self._put_off,
+            held=self._held,
+            on_lost=self._lose,
+        )
+        self.intake = Intake(
+            options, client, read=self._read, admit=self._admit, wake=wake, give_back=self._bookkeeping.give_back, again=self._again
+        )
         self._leases = Leases(
             client,
             held=self._held,
@@ -93,6 +106,8 @@ class Consumption:
             self.intake.join(self._options.wait_time_seconds + POLL_MARGIN_SECONDS)
         for received in self.intake.in_hand():
             self.give_back(received.tag)
+        if not self._bookkeeping.flush(FLUSH_SECONDS):
+            logger.warning("results not stored in time: their jobs come again when their visibility lapses")
         if not self._settlement.close(FLUSH_SECONDS):
             logger.warning("sqs was not told everything: what is left comes again when its visibility lapses")
         self._housekeeping.end()
@@ -104,19 +119,20 @@ class Consumption:
         """Never to be run again."""
         self._causes.pop(tag, None)
         if (received := self.intake.settled(tag, for_good=True)) is not None:
-            self._settlement.delete(received)
+            self._bookkeeping.after_result(received, lambda: self._settlement.delete(received))
 
     def give_back(self, tag: str) -> None:
         """Others may have it at once."""
         self._causes.pop(tag, None)
         if (received := self.intake.settled(tag, for_good=False)) is not None:
-            self._settlement.give_back([received])
+            self._bookkeeping.give_back([received])
 
     def refuse(self, tag: str, cause: Cause | None = None) -> None:
         """Never to be run again, and to be looked at by a person."""
         noted = self._causes.pop(tag, None)
         if (received := self.intake.settled(tag, for_good=True)) is not None:
-            self._bury(received, noted or cause or Cause(reason=Reason.REJECTED, message="The worker would not run the message."))
+            why = noted or cause or Cause(reason=Reason.REJECTED, message="The worker would not run the message.")
+            self._bookkeeping.after_result(received, lambda: self._bury(received, why))
 
     def note_cause(self, tag: str, cause: Cause) -> None:
         # A task that acknowledges early is told to have failed when nobody will settle it any more.
@@ -220,6 +236,14 @@ class Consumption:
         }
         return received
 
+    def _admit(self, deliveries: list[Received]) -> list[Received]:
+        """In a receiver's thread: claim the jobs that are to be run, and tell the runs."""
+        admitted = self._bookkeeping.admitted(deliveries)
+        for received in admitted:
+            if received.fence is not None:
+                received.payload["properties"]["delivery_info"][FENCE] = received.fence
+        return admitted
+
     def _claim(self, received: Received, payload: dict[str, Any]) -> None:
         claim = payload["headers"].pop(claim_check.HEADER, None)
         if claim is None:
@@ -268,7 +292,15 @@ class Consumption:
     # -- housekeeping -------------------------------------------------------------------------------------------------------
 
     def _held(self) -> Iterable[Received]:
-        return [*self.intake.in_hand(), *self._settlement.unconfirmed(), *list(self._unburied.values())]
+        return [
+            *self.intake.in_hand(),
+            *self._bookkeeping.unkept(),
+            *self._settlement.unconfirmed(),
+            *list(self._unburied.values()),
+        ]
+
+    def _lose(self, received: Received, reason: str) -> None:
+        self._leases.lose(received, reason)
 
     def _watch(self) -> None:
         for queue in self.intake.restart_silent():
@@ -280,6 +312,6 @@ def _same_again(received: Received) -> dict[str, Any]:
     attributes = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE)}
     if attributes:
         entry["MessageAttributes"] = attributes
-    if group := system_attributes(received).get("MessageGroupId"):
+    if group := received.system_attributes.get("MessageGroupId"):
         entry["MessageGroupId"] = group
     return entry

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES
-from app.engine.broker.received import Received
+from app.engine.broker.received import CAUSE, REASON, Received
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST_ATTRIBUTES = 10
@@ -25,8 +25,6 @@ LONGEST_MESSAGE = 1000
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Quoted, a UUID, or a word, which changes from job to job if it is not made of letters only.
 _CHANGING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+")
-REASON = "reason"
-CAUSE = "cause"
 
 
 class Reason(StrEnum):

@@ -32,6 +32,12 @@ class Housekeeping:
         """Have the thread do this next."""
         self._orders.put(order)
 
+    def finish(self, within: float) -> None:
+        """Carry out every order given so far, then end."""
+        self._orders.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join(within)
+
     def end(self, within: float = 5.0) -> None:
         self._orders.put(None)
         if self._thread.is_alive() and self._thread is not threading.current_thread():

@@ -16,11 +16,11 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.engine.broker.backoff import Backoff
+from app.engine.aws.backoff import Backoff
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.received import Received
 
@@ -95,6 +95,7 @@ class Intake:
     """Threads: one receiver a queue, up to three more while a backlog is worked off.
 
     ``client()`` is SQS; ``read`` makes of a raw message what can be delivered, or ``None`` if it dealt with it otherwise;
+    ``admit`` returns those of the messages of one receive that are to be run, and dealt with the others;
     ``wake`` says, from any thread, that :meth:`take` has something; ``give_back`` makes messages visible again; ``again``
     gets a message that this worker has settled before.
     """
@@ -105,6 +106,7 @@ class Intake:
         client: Callable[[], Any],
         *,
         read: Callable[[Received], Received | None],
+        admit: Callable[[list[Received]], list[Received]],
         wake: Callable[[], None],
         give_back: Callable[[Iterable[Received]], None],
         again: Callable[[Received], None],
@@ -113,6 +115,7 @@ class Intake:
         self._options = options
         self._client = client
         self._read = read
+        self._admit = admit
         self._wake = wake
         self._give_back = give_back
         self._again = again
@@ -123,6 +126,7 @@ class Intake:
         self._identities: dict[tuple[str, str], Received] = {}
         self._reading: set[Received] = set()
         self._settled: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._admitting: set[tuple[str, str]] = set()
         self._pace = Pace(clock)
         self._window = 0
         self._waiting = 0
@@ -386,7 +390,7 @@ class Intake:
             return True
         if entry.backoff.succeeded():
             logger.info("sqs polls again", extra={"queue": entry.name})
-        self._arrived(entry, generation, asked, messages, self._read_all(messages))
+        self._arrived(entry, generation, asked, messages, self._admitted(self._read_all(messages)))
         if is_extra:
             return bool(messages)
         if len(messages) == RECEIVE_BATCH:
@@ -479,6 +483,17 @@ class Intake:
             logger.exception("message not readable", extra={"queue": received.queue, "sqs_message_id": received.message_id})
             return None
 
+    def _admitted(self, messages: list[Received]) -> list[Received]:
+        """Those that are to be run. What another receiver is just having admitted is left to that one."""
+        with self._changed:
+            messages = [received for received in messages if received.identity not in self._admitting]
+            self._admitting.update(received.identity for received in messages)
+        try:
+            return self._admit(messages)
+        finally:
+            with self._changed:
+                self._admitting.difference_update(received.identity for received in messages)
+
     def _call_for_help(self, entry: _Queue, generation: int) -> None:
         with self._changed:
             is_flooded = entry.extra < RECEIVERS_PER_QUEUE - 1 and self._room(entry) >= RECEIVE_BATCH
@@ -487,9 +502,3 @@ class Intake:
                     self._start_receiver(entry, is_extra=True)
                 except RuntimeError as error:  # no more threads: one has to do
                     logger.warning("no additional receiver", extra={"queue": entry.name, "reason": str(error)})
-
-
-def system_attributes(received: Received) -> Mapping[str, str]:
-    """What SQS says of the message itself: how often received, when sent, which group."""
-    attributes: Mapping[str, str] = received.raw.get("Attributes") or {}
-    return attributes

@@ -92,7 +92,7 @@ class Leases:
             if now - received.received_at > (LONGEST_VISIBILITY - 2 * timeout).total_seconds() or self._is_overdue(received):
                 if age > timeout.total_seconds():
                     self._gone.add(received.tag)
-                    self._lose(received, "held for too long")
+                    self.lose(received, "held for too long")
             elif age >= timeout.total_seconds() / RENEWALS_PER_TIMEOUT:
                 due[received.url].append(received)
         for url, messages in due.items():
@@ -119,16 +119,17 @@ class Leases:
                 self._renewed_at[received.tag] = asked_at
             elif failed[position].get("SenderFault", True):
                 self._gone.add(received.tag)
-                self._lose(received, str(failed[position].get("Code", "refused")))
+                self.lose(received, str(failed[position].get("Code", "refused")))
             else:
                 self._try_again(received, timeout)
 
     def _try_again(self, received: Received, timeout: timedelta) -> None:
         if self._clock() - self._renewed_at[received.tag] > timeout.total_seconds():
             # Renewed on all the same: if nobody was faster, nobody will be.
-            self._lose(received, "not renewed for a whole visibility timeout")
+            self.lose(received, "not renewed for a whole visibility timeout")
 
-    def _lose(self, received: Received, reason: str) -> None:
+    def lose(self, received: Received, reason: str) -> None:
+        """Its run is somebody else's by now: it is told, and what is buffered is forgotten."""
         if received.is_lost:
             return
         received.is_lost = True

@@ -11,6 +11,7 @@ from app.engine.broker.connections import s3_client, sqs_client
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.producer import DirectProducer
 from app.engine.broker.sending import Sender
+from app.engine.job_ledger import JobLedger
 
 
 class Program(Celery):
@@ -20,6 +21,9 @@ class Program(Celery):
     program whose ``task_serializer`` is not JSON, or that compresses, publishes through kombu as always. Compression or an exchange
     that a single call names is left out: no worker of ours would read it, and SQS has no exchanges.
     """
+
+    job_ledger: JobLedger | None = None
+    """Who keeps the record of every job that a worker of this program runs. Nobody, unless it is set before the worker starts."""
 
     @cached_property
     def sender(self) -> Sender:

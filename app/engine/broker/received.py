@@ -1,7 +1,12 @@
 """A message in hand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+#: The message attributes of a dead letter.
+REASON = "reason"
+CAUSE = "cause"
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +31,10 @@ class Received:
     """The first receipt handle, by which kombu and Celery know the delivery."""
     taken_at: float = 0.0
     """When a slot took it, monotonic."""
+    fence: int | None = None
+    """Of its claim in the ledger of jobs, if there is one."""
+    fenced_at: float = 0.0
+    """When that was made or renewed, monotonic."""
     is_lost: bool = False
     """Its lease lapsed: somebody else may have it."""
 
@@ -49,3 +58,14 @@ class Received:
     def message_attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = self.raw.get("MessageAttributes") or {}
         return attributes
+
+    @property
+    def system_attributes(self) -> Mapping[str, str]:
+        """What SQS says of the message itself: how often received, when sent, which group."""
+        attributes: Mapping[str, str] = self.raw.get("Attributes") or {}
+        return attributes
+
+    @property
+    def is_redriven(self) -> bool:
+        """Whether it carries the cause of a dead letter: somebody has sent it back."""
+        return CAUSE in self.message_attributes

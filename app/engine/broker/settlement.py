@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from app.engine.broker.backoff import Backoff
+from app.engine.aws.backoff import Backoff
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES
 from app.engine.broker.received import Received
 from app.topology.policies import LONGEST_VISIBILITY

@@ -17,6 +17,7 @@ from celery import current_app, signals
 from celery.app.task import Context
 
 from app.engine.broker.received import Received
+from app.engine.job_ledger import JobLedger
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,14 @@ class WorkerLink:
             tasks: Mapping[str, Any] = self._consumer.app.tasks
             return tasks
         return current_app.tasks if "celery.worker.state" in sys.modules else None
+
+    def job_ledger(self) -> JobLedger | None:
+        """The ledger of this worker's application; ``None`` where there is no worker, or it keeps none."""
+        if self._consumer is None and "celery.worker.state" not in sys.modules:
+            return None
+        application = self._consumer.app if self._consumer is not None else current_app
+        ledger: JobLedger | None = getattr(application, "job_ledger", None)
+        return ledger
 
     def is_overdue(self, received: Received) -> bool:
         """Whether its run should have been killed a minute ago."""

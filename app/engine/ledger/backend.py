@@ -1,10 +1,11 @@
 """Celery's result backend on the ledger table."""
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from billiard.process import current_process
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,16 +17,18 @@ from kombu.utils.encoding import bytes_to_str
 
 from app.engine.aws import clients
 from app.engine.aws.errors import is_transient
+from app.engine.aws.wire import DynamoClient, Unanswered
 from app.engine.conf import engine_settings
+from app.engine.job_ledger import FENCE
+from app.engine.ledger.book import Book, condition_of
+from app.engine.ledger.claims import KEY, TTL, is_condition
 from app.engine.ledger.records import describe_run
 from app.topology.naming import table_name
 from app.topology.tables import LEDGER
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-KEY = LEDGER.partition_key.name
-TTL = LEDGER.ttl_attribute
+#: Characters. What might not fit into an item of 400 KB has to fail its own task, and does so only where that still runs.
+LARGEST_HANDED_OVER = 90_000
+_FINAL = frozenset({states.SUCCESS, states.FAILURE})
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_READ = 100
 
@@ -64,8 +67,8 @@ class LedgerBackend(KeyValueStoreBackend):
         self._clock: Callable[[], float] = time.time
 
     @property
-    def _client(self) -> "DynamoDBClient":
-        return clients.dynamodb(self._settings)
+    def _client(self) -> DynamoClient:
+        return clients.lean_dynamodb(self._settings)
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         return is_transient(exc)
@@ -84,7 +87,7 @@ class LedgerBackend(KeyValueStoreBackend):
         """
         try:
             return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
-        except (ClientError, BotoCoreError, OSError, BackendStoreError) as error:
+        except (ClientError, BotoCoreError, OSError, Unanswered, BackendStoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
                 raise
             if is_event_loop():
@@ -100,20 +103,30 @@ class LedgerBackend(KeyValueStoreBackend):
         meta["task_id"] = bytes_to_str(task_id)
         item = self._item(self.get_key_for_task(task_id), self.encode(meta))
         item |= describe_run(state, result, request, recorded_at=self._clock())
-        is_new = f"attribute_not_exists({KEY})"
-        is_no_success = "#state <> :success"
+        book, tag = self._book_of(request)
+        # The parts of a chord are counted in a moment, and whoever counts the last one reads them all.
+        is_handed_over = state in _FINAL and not getattr(request, "chord", None) and len(item["result"]["S"]) <= LARGEST_HANDED_OVER
+        if book is not None and is_handed_over and book.hand_over(tag, item):
+            return result
+        if book is not None and state == states.STARTED and FENCE in item:
+            return result  # its claim says so
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=item,
-                ConditionExpression=f"{is_new} OR {is_no_success}",
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={":success": {"S": states.SUCCESS}},
-            )
+            self._client.put_item(TableName=self._table, Item=item, **condition_of(item))
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not is_condition(error):
                 raise
+        if book is not None:
+            book.note_stored(tag)
         return result
+
+    def _book_of(self, request: Any) -> "tuple[Book | None, str]":
+        """Who stores the results of this run for it, if it is a run of a worker that settles its message afterwards."""
+        book: Book | None = getattr(self.app, "job_ledger", None)
+        tag = (getattr(request, "properties", None) or {}).get("delivery_tag")
+        task = self.app.tasks.get(getattr(request, "task", None) or "") if isinstance(getattr(request, "task", None), str) else None
+        if book is None or not isinstance(tag, str) or task is None or not task.acks_late:
+            return None, ""
+        return book, tag
 
     # -- the key-value contract (groups, chords) --------------------------------------------------------------------
 
@@ -135,7 +148,7 @@ class LedgerBackend(KeyValueStoreBackend):
                 for item in answer["Responses"].get(self._table, []):
                     # DynamoDB deletes expired items within days, not at once.
                     if int(item[TTL]["N"]) > self._clock():
-                        found[item[KEY]["S"]] = item.get("result", {}).get("S")
+                        found[item[KEY]["S"]] = item.get("result", {}).get("S") or _claimed(item)
                 pending = answer.get("UnprocessedKeys")
         return [found.get(key) for key in wanted]
 
@@ -164,3 +177,11 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def _item(self, key: str, value: Any) -> dict[str, Any]:
         return {KEY: {"S": bytes_to_str(key)}, "result": {"S": bytes_to_str(value)}, TTL: {"N": str(self._expires_at())}}
+
+
+def _claimed(item: dict[str, Any]) -> str | None:
+    """Of a run that has said nothing yet, what Celery says with ``task_track_started``."""
+    if item.get("state", {}).get("S") != states.STARTED:
+        return None
+    said = {"status": states.STARTED, "result": {"hostname": item["worker"]["S"]}, "traceback": None, "children": None, "date_done": None}
+    return json.dumps(said)

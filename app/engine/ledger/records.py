@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
+from app.engine.job_ledger import FENCE
+from app.engine.ledger.claims import generation_of
 from app.topology.tables import LEDGER
 
 INDEX = LEDGER.indexes[0]
 #: A partition takes 1,000 writes a second; a day has this many.
 SHARDS_PER_DAY = 4
 LONGEST_ERROR = 500
+_GENERATION_HEADERS = ("retries", "replaced_task_nesting")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,9 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
     delivery = getattr(request, "delivery_info", None) or {}
     day = datetime.fromtimestamp(recorded_at, UTC)
     started = getattr(request, "run_started", None)
+    if (fence := delivery.get(FENCE)) is not None:
+        attributes[FENCE] = {"N": str(fence)}
+        attributes["generation"] = {"N": str(generation_of({name: getattr(request, name, None) for name in _GENERATION_HEADERS}))}
     described = {
         "task": {"S": task},
         "queue": {"S": str(delivery.get("routing_key") or "?")},

@@ -11,9 +11,9 @@ import pytest
 
 from app.engine.broker.claim_check import ClaimChecks
 from app.engine.broker.consumption import PARKED_SINCE, Consumption
-from app.engine.broker.dead_letters import CAUSE, Cause
+from app.engine.broker.dead_letters import Cause
 from app.engine.broker.options import BrokerOptions, ClaimCheckOptions, QueueOptions
-from app.engine.broker.received import Received
+from app.engine.broker.received import CAUSE, Received
 from tests.support.eventually import eventually
 from tests.support.hostile import encoded, valid_message
 from tests.unit.engine.broker.fake_s3 import FakeS3

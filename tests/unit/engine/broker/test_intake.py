@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from app.engine.aws.backoff import LONGEST_PAUSE_SECONDS, Backoff
 from app.engine.broker import intake as module
-from app.engine.broker.backoff import LONGEST_PAUSE_SECONDS, Backoff
 from app.engine.broker.intake import EXTRA_WAIT_SECONDS, MOST_IN_ADVANCE, RECEIVERS_PER_QUEUE, Intake, Pace
 from app.engine.broker.options import BrokerOptions, QueueOptions
 from app.engine.broker.received import Received
@@ -39,6 +39,7 @@ class Worker:
         self.intake = Intake(
             told,
             lambda: self.client,
+            admit=lambda messages: messages,
             read=lambda received: self.read(received),  # noqa: PLW0108 — a test may exchange it
             wake=self.wake,
             give_back=self._give_back,

@@ -1,0 +1,97 @@
+"""What the transport asks of whoever keeps the record of every job. Without one, each delivery is run as it comes.
+
+received ──admit──▶ RUN (with a fence) ──run──▶ result ──stored──▶ told to SQS
+             ├────▶ FINISHED: run before, or cancelled ──────────▶ deleted without a run
+             └────▶ LATER: somebody else is running it ──────────▶ put off
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+#: Where a run finds the fence of its claim: ``request.delivery_info[FENCE]``.
+FENCE = "fence"
+
+
+class Delivery(Protocol):
+    """One delivery of one message, as the broker knows it."""
+
+    fence: int | None
+    """Of its claim, set by :meth:`JobLedger.admit`."""
+
+    @property
+    def queue(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def tag(self) -> str:
+        """By which Celery knows the delivery: ``request.properties["delivery_tag"]``."""
+
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def receive_count(self) -> int: ...
+    @property
+    def payload(self) -> dict[str, Any]:
+        """kombu's message: headers, properties, body."""
+
+    @property
+    def is_redriven(self) -> bool:
+        """Whether a person has sent it back from the dead letters."""
+
+    @property
+    def system_attributes(self) -> Mapping[str, str]:
+        """What SQS says of the message."""
+
+
+class Verdict(Enum):
+    RUN = "run"
+    FINISHED = "finished"
+    LATER = "later"
+
+
+class Keeping(Enum):
+    """What became of a result."""
+
+    STORED = "stored"
+    REFUSED = "refused"
+    """The store said no for good: the job may run again."""
+    LOST = "lost"
+    """Another run of the job has taken over: this one's result counts no more, nor does its message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """What is to be done with a delivery."""
+
+    verdict: Verdict
+    reason: str = ""
+    seconds: int = 0
+    """How long a job is put off."""
+    is_copy: bool = False
+    """Another message of the same job is being run; otherwise it is this very message."""
+
+
+RUN = Admission(verdict=Verdict.RUN)
+
+
+class JobLedger(Protocol):
+    """Set ``Program.job_ledger`` before a worker starts. Methods may be called by any thread, and never raise."""
+
+    def admit(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Admission]:
+        """Claim the jobs of these deliveries; one answer each, in order. What is claimed gets a ``fence``. May take a store's time-out."""
+
+    def renew(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Delivery]:
+        """Extend the claims; return the deliveries whose claim is somebody else's by now."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give claims back: others may run the jobs at once."""
+
+    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+        """Call ``then``, in any thread, when the outcome of that delivery's run is kept; at once, if there is none to keep."""
+
+    def flush(self, within: float) -> bool:
+        """Keep every outcome now. False if something is left after ``within`` seconds."""

@@ -1,0 +1,237 @@
+"""The worker's side of the ledger: claims for what it receives, results for what it has run.
+
+main process    admit ──▶ claims, ten at once          when_kept ──▶ writer, twenty-five a request
+                                                           ▲
+child process   run ──▶ LedgerBackend ──▶ handover ────────┘
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery, signals, states
+
+from app.engine.aws import clients
+from app.engine.conf import EngineSettings
+from app.engine.job_ledger import RUN, Admission, Delivery, Keeping, Verdict
+from app.engine.ledger.claims import Claims
+from app.engine.ledger.handover import Handed, Handover
+from app.engine.ledger.writer import Result, ResultWriter
+from app.topology.naming import table_name
+from app.topology.tables import LEDGER
+
+logger = logging.getLogger(__name__)
+
+#: One receive.
+CLAIMS_AT_ONCE = 10
+#: After a claim that DynamoDB did not answer, others are not even tried for so long: each would cost a time-out.
+AWAY_SECONDS = 2.0
+#: How long a job waits whose earlier run may still go on, while the ledger cannot say.
+PUT_OFF_SECONDS = 10
+#: A connection and an answer, and what the machine may add.
+LONGEST_WRITE_SECONDS = clients.CONNECT_TIMEOUT_SECONDS + clients.LEAN_ANSWER_TIMEOUT_SECONDS + 4.0
+#: Results that wait for Celery to hear of the end of their run.
+REMEMBERED = 10_000
+
+
+class Book:
+    """A :class:`~app.engine.job_ledger.JobLedger` on DynamoDB.
+
+    A task is claimed unless it says ``claimed = False``, which saves a write and lets a repeated message run again.
+
+    While DynamoDB is away, a job that was never received before runs without a claim, so that work goes on; one that may have
+    been run waits.
+    """
+
+    def __init__(self, app: Celery, settings: Callable[[], EngineSettings], key_of: Callable[[str], str]) -> None:
+        self._app = app
+        self._settings = settings
+        self._key_of = key_of
+        self._lock = threading.Lock()
+        self._handover: Handover | None = None
+        self._worker = ""
+        self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._ours_until: dict[str, float] = {}
+        self._away_until = 0.0
+        signals.worker_init.connect(self._open, dispatch_uid=f"ledger.book.{id(self)}", weak=False)
+
+    def _open(self, sender: Any, **_: Any) -> None:
+        """In a worker's main process, before it forks."""
+        settings = self._settings()
+        client = partial(clients.lean_dynamodb, settings)
+        table = table_name(settings.name_prefix, LEDGER.name)
+        self._worker = str(getattr(sender, "hostname", "") or "worker")
+        self._claims = Claims(client, table, holder=f"{self._worker}/{os.getpid()}/{uuid4().hex[:8]}", ttl=settings.result_ttl)
+        self._writer = ResultWriter(client, table, longest_write_seconds=LONGEST_WRITE_SECONDS)
+        self._pool = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="ledger-claim")
+        self._handover = Handover()
+        threading.Thread(target=self._take_in, name="ledger-handover", daemon=True).start()
+
+    # -- claims -----------------------------------------------------------------------------------------------------------
+
+    def admit(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Admission]:
+        return self._each(partial(self._admit, lease_seconds), deliveries)
+
+    def _admit(self, lease_seconds: float, delivery: Delivery) -> Admission:
+        task = self._app.tasks.get(delivery.task)
+        # What is acknowledged before it runs comes once at most: there is nothing to claim it against.
+        if self._handover is None or not getattr(task, "claimed", True) or not getattr(task, "acks_late", True):
+            return RUN
+        asked_at = time.monotonic()
+        if asked_at < self._away_until:
+            return self._without_ledger(delivery)
+        try:
+            admission = self._claims.claim(self._key_of(delivery.task_id), delivery, lease_seconds, self._worker)
+        except Exception as error:  # noqa: BLE001 — whatever DynamoDB, the network or the credentials came up with
+            if not self._is_away:
+                logger.warning(
+                    "ledger does not answer, going on without claims", extra={"reason": f"{type(error).__name__}: {error}"[:500]}
+                )
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return self._without_ledger(delivery)
+        if self._away_until:
+            self._away_until = 0.0
+            logger.info("ledger answers again")
+        if delivery.fence is not None:
+            self._ours_until[delivery.tag] = asked_at + lease_seconds
+        return admission
+
+    @property
+    def _is_away(self) -> bool:
+        return self._away_until > 0
+
+    @staticmethod
+    def _without_ledger(delivery: Delivery) -> Admission:
+        if delivery.receive_count <= 1:
+            return RUN
+        return Admission(
+            verdict=Verdict.LATER, reason="it was received before, and the ledger cannot say what became of it", seconds=PUT_OFF_SECONDS
+        )
+
+    def renew(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Delivery]:
+        kept = self._each(partial(self._renew, lease_seconds), deliveries)
+        return [delivery for delivery, is_kept in zip(deliveries, kept, strict=True) if not is_kept]
+
+    def _renew(self, lease_seconds: float, delivery: Delivery) -> bool:
+        asked_at = time.monotonic()
+        try:
+            is_ours = self._claims.renew(self._key_of(delivery.task_id), delivery, lease_seconds)
+        except Exception as error:  # noqa: BLE001 — as above; asked again in a third of the lease
+            logger.warning("claim not renewed", extra={"task_id": delivery.task_id, "reason": str(error)[:300]})
+            return True
+        self._ours_until[delivery.tag] = asked_at + lease_seconds if is_ours else 0.0
+        return is_ours
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        self._each(self._release, deliveries)
+
+    def _release(self, delivery: Delivery) -> None:
+        self._forget(delivery)
+        try:
+            self._claims.release(self._key_of(delivery.task_id), delivery)
+        except Exception as error:  # noqa: BLE001 — as above; the claim ends by itself
+            logger.warning("claim not given back", extra={"task_id": delivery.task_id, "reason": str(error)[:300]})
+
+    def _each(self, act: Callable[[Delivery], Any], deliveries: Sequence[Delivery]) -> list[Any]:
+        if len(deliveries) == 1:
+            return [act(deliveries[0])]
+        return list(self._pool.map(act, deliveries)) if self._handover is not None else [act(delivery) for delivery in deliveries]
+
+    # -- results ----------------------------------------------------------------------------------------------------------
+
+    def hand_over(self, tag: str, item: dict[str, Any]) -> bool:
+        """In the process that has run the job: leave its final state to the worker. False: store it yourself."""
+        handover = self._handover
+        if handover is None:
+            return False
+        if not handover.is_mine:
+            return handover.give(tag, item)
+        self._note([(tag, item)])
+        return True
+
+    def note_stored(self, tag: str) -> None:
+        """In the process that has run the job: it has stored itself what there was to say."""
+        self.hand_over(tag, {})
+
+    def _note(self, handed: Iterable[Handed]) -> None:
+        with self._lock:
+            self._results.update(handed)
+            # Of runs that were settled before their result came: killed at their limit, revoked.
+            while len(self._results) > REMEMBERED:
+                self._results.popitem(last=False)
+
+    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+        self._collect()
+        with self._lock:
+            item = self._results.pop(delivery.tag, None)
+        if item is None and delivery.fence is not None:
+            self._pool.submit(self._close, delivery, then)
+            return
+        if not item:
+            self._kept(delivery, then, Keeping.STORED)
+            return
+        self._writer.put(
+            Result(
+                item=item,
+                then=partial(self._kept, delivery, then),
+                is_ours_until=self._ours_until.get(delivery.tag, 0.0),
+                condition=condition_of(item),
+            )
+        )
+
+    def _kept(self, delivery: Delivery, then: Callable[[Keeping], None], keeping: Keeping) -> None:
+        self._forget(delivery)
+        then(keeping)
+
+    def _close(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+        """A run that is over and had nothing to say."""
+        try:
+            self._claims.close(self._key_of(delivery.task_id), delivery)
+        except Exception as error:  # noqa: BLE001 — as above; its claim ends by itself, and no message is left that asks for another run
+            logger.warning("claim not closed", extra={"task_id": delivery.task_id, "reason": str(error)[:300]})
+        self._kept(delivery, then, Keeping.STORED)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self._ours_until.pop(delivery.tag, None)
+        with self._lock:
+            self._results.pop(delivery.tag, None)
+
+    def _take_in(self) -> None:
+        """Children must not wait for the main process: it may be waiting for them."""
+        while self._handover is not None:
+            if self._handover.wait(60):
+                self._collect()
+
+    def _collect(self) -> None:
+        if self._handover is None:
+            return
+        self._note(self._handover.take())
+
+    def flush(self, within: float) -> bool:
+        if self._handover is None:
+            return True
+        self._collect()
+        return self._writer.flush(within)
+
+
+def condition_of(item: dict[str, Any]) -> dict[str, Any]:
+    """Of a write that says what became of a run: a success stays, and a run whose claim was taken over says nothing."""
+    names = {"#key": LEDGER.partition_key.name, "#state": "state"}
+    values: dict[str, Any] = {":success": {"S": states.SUCCESS}}
+    condition = "#state <> :success"
+    if "fence" in item:
+        names["#fence"] = "fence"
+        values[":fence"] = item["fence"]
+        condition += " AND (attribute_not_exists(#fence) OR #fence <= :fence)"
+    return {
+        "ConditionExpression": f"attribute_not_exists(#key) OR ({condition})",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }

@@ -1,0 +1,194 @@
+"""A job is claimed before it is run, so that a finished one is not run again and a running one not twice.
+
+    (none) ──claim──▶ STARTED, fence 1, until the lease ends
+    STARTED ──renewed with the visibility──▶ STARTED
+       ├──── given back ─────────────────▶ STARTED, lease over
+       ├──── lease over, claimed again ──▶ STARTED, fence + 1          the earlier run has lost: nothing it says is stored
+       ├──── RETRY ──claim of the next attempt──▶ STARTED, fence + 1
+       └──── SUCCESS | FAILURE | REVOKED ──message comes again──▶ not run
+    FAILURE ──redriven from the dead letters──▶ STARTED, fence + 1
+
+A delivery says which of the job's runs it asks for by its generation: replaced how often, then retried how often. One that
+asks for an earlier generation than the recorded one is history. Source: the fencing tokens of Kleppmann, Designing
+Data-Intensive Applications, chapter 8.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+from celery import states
+
+from app.engine.job_ledger import RUN, Admission, Delivery, Verdict
+from app.topology.tables import LEDGER
+
+KEY = LEDGER.partition_key.name
+TTL = LEDGER.ttl_attribute
+CONDITION_FAILED = "ConditionalCheckFailedException"
+#: A retry counts one, a replacement more than any job is retried.
+_RETRIES_PER_REPLACEMENT = 1_000_000
+SHORTEST_WAIT_SECONDS = 1
+LONGEST_WAIT_SECONDS = 900
+
+_STATES = {
+    f":{state.lower()}": {"S": state}
+    for state in (states.SUCCESS, states.REVOKED, states.FAILURE, states.RETRY, states.IGNORED, states.STARTED)
+}
+_IS_NEW = "attribute_not_exists(#key)"
+_IS_OPEN = "NOT #state IN (:success, :revoked, :failure)"
+_IS_EARLIER = "(attribute_not_exists(#generation) OR #generation < :generation)"
+_OVER = (":success", ":revoked", ":failure", ":retry", ":ignored")
+_IS_RUNNING = f"NOT #state IN ({', '.join(_OVER)})"
+_IS_THIS_RUN = f"{_IS_RUNNING} AND #generation = :generation"
+_LEASE_IS_OVER = "#lease_until < :now"
+#: The answer to our own claim got lost, and we ask again.
+_IS_OURS = "(#holder = :holder AND #message_id = :message_id)"
+_MAY_CLAIM = f"{_IS_NEW} OR ({_IS_OPEN} AND {_IS_EARLIER}) OR ({_IS_THIS_RUN} AND ({_LEASE_IS_OVER} OR {_IS_OURS}))"
+_IS_REDRIVEN = "#state = :failure"
+_NAMES = {"#key": KEY, "#ttl": TTL} | {f"#{name}": name for name in ("state", "result", "error", "fence")}
+
+
+class Table(Protocol):
+    """DynamoDB's client, or the wire's."""
+
+    def update_item(self, **parameters: Any) -> Mapping[str, Any]: ...
+
+
+def generation_of(headers: Mapping[str, Any]) -> int:
+    """Of the run that a message asks for."""
+    return _whole(headers.get("replaced_task_nesting")) * _RETRIES_PER_REPLACEMENT + _whole(headers.get("retries")) + 1
+
+
+class Claims:
+    """Each call is one conditional write and no read. They raise what the client raises, but for a failed condition."""
+
+    def __init__(
+        self, client: Callable[[], Table], table: str, *, holder: str, ttl: timedelta, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._holder = holder
+        self._ttl = ttl
+        self._clock = clock
+
+    def claim(self, key: str, delivery: Delivery, lease_seconds: float, worker: str) -> Admission:
+        """Claim the delivery's job, and note the fence in the delivery; or say why it is not to be run now."""
+        now = self._clock()
+        headers = delivery.payload["headers"]
+        told: dict[str, Any] = {
+            "lease_until": _number(now + lease_seconds),
+            "holder": {"S": self._holder},
+            "message_id": {"S": delivery.message_id},
+            "generation": {"N": str(generation_of(headers))},
+            "attempts": {"N": str(_whole(headers.get("retries")) + 1)},
+            "task": {"S": delivery.task},
+            "queue": {"S": delivery.queue},
+            "worker": {"S": worker},
+            "receives": {"N": str(delivery.receive_count)},
+            "claimed_at": _number(now),
+        } | _lineage(headers, delivery)
+        # Every name is written as a placeholder: DynamoDB reserves some 570 words.
+        sets = ", ".join(f"#{name} = :{name}" for name in told)
+        try:
+            answer = self._client().update_item(
+                TableName=self._table,
+                Key={KEY: {"S": key}},
+                UpdateExpression=(
+                    f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE #result, #error"
+                ),
+                ConditionExpression=f"{_MAY_CLAIM} OR {_IS_REDRIVEN}" if delivery.is_redriven else _MAY_CLAIM,
+                ExpressionAttributeNames=_NAMES | {f"#{name}": name for name in told},
+                ExpressionAttributeValues={f":{name}": value for name, value in told.items()}
+                | _STATES
+                | {
+                    ":zero": {"N": "0"},
+                    ":one": {"N": "1"},
+                    ":now": _number(now),
+                    ":ends": {"N": str(int(now + self._ttl.total_seconds()))},
+                },
+                ReturnValues="UPDATED_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if not is_condition(error):
+                raise
+            # Shown because it was asked for; botocore's own type of a response does not know it.
+            stood_in_the_way: Any = error.response.get("Item")
+            return self._refusal(stood_in_the_way or {}, delivery, now)
+        delivery.fence = int(answer["Attributes"]["fence"]["N"])
+        return RUN
+
+    def _refusal(self, item: Mapping[str, Any], delivery: Delivery, now: float) -> Admission:
+        state = item.get("state", {}).get("S", "")
+        if state in states.READY_STATES or state == states.IGNORED:
+            return Admission(verdict=Verdict.FINISHED, reason=f"the ledger says {state}")
+        if int(item.get("generation", {}).get("N", 0)) > generation_of(delivery.payload["headers"]) or state == states.RETRY:
+            return Admission(verdict=Verdict.FINISHED, reason="its next attempt has begun or is on its way")
+        until = float(item.get("lease_until", {}).get("N", 0))
+        return Admission(
+            verdict=Verdict.LATER,
+            reason=f"{item.get('worker', {}).get('S', 'a worker')} is running it",
+            seconds=int(min(max(until - now + 1, SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)),
+            is_copy=item.get("message_id", {}).get("S") != delivery.message_id,
+        )
+
+    def renew(self, key: str, delivery: Delivery, lease_seconds: float) -> bool:
+        """Extend the lease. False if the claim is not this delivery's any more."""
+        return self._set_lease(key, delivery, self._clock() + lease_seconds)
+
+    def release(self, key: str, delivery: Delivery) -> bool:
+        """End the lease now."""
+        return self._set_lease(key, delivery, 0)
+
+    def _set_lease(self, key: str, delivery: Delivery, until: float) -> bool:
+        return self._update_ours(key, delivery, "SET #lease_until = :until", {":until": _number(until)})
+
+    def close(self, key: str, delivery: Delivery) -> bool:
+        """The run is over and has nothing to say (``Ignore``): neither running nor finished, and not to be run again."""
+        return self._update_ours(key, delivery, "SET #state = :ignored, #lease_until = :until", {":until": {"N": "0"}})
+
+    def _update_ours(self, key: str, delivery: Delivery, change: str, values: Mapping[str, Any]) -> bool:
+        try:
+            self._client().update_item(
+                TableName=self._table,
+                Key={KEY: {"S": key}},
+                UpdateExpression=change,
+                ConditionExpression=f"#fence = :fence AND {_IS_RUNNING}",
+                ExpressionAttributeNames={"#state": "state", "#fence": "fence", "#lease_until": "lease_until"},
+                ExpressionAttributeValues={**values, ":fence": {"N": str(delivery.fence)}, **{name: _STATES[name] for name in _OVER}},
+            )
+        except ClientError as error:
+            if not is_condition(error):
+                raise
+            return False
+        return True
+
+
+def is_condition(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] == CONDITION_FAILED
+
+
+def _lineage(headers: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
+    """Where the job comes from, as far as its message says."""
+    said = {
+        "root": headers.get("root_id"),
+        "parent": headers.get("parent_id"),
+        "in_group": headers.get("group"),
+        "tenant": delivery.system_attributes.get("MessageGroupId"),
+    }
+    lineage: dict[str, Any] = {name: {"S": str(value)} for name, value in said.items() if value}
+    if lineage.get("root", {}).get("S") == delivery.task_id:
+        del lineage["root"]
+    if (sent := delivery.system_attributes.get("SentTimestamp", "")).isdigit():
+        lineage["sent_at"] = _number(int(sent) / 1000)
+    return lineage
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _number(value: float) -> dict[str, str]:
+    return {"N": f"{value:.3f}"}
