@@ -1,6 +1,6 @@
 """Longer and longer pauses, never long ones."""
 
-from app.engine.broker.backoff import LONGEST_PAUSE_SECONDS, Backoff
+from app.engine.aws.backoff import LONGEST_PAUSE_SECONDS, Backoff
 
 
 def latest() -> Backoff:

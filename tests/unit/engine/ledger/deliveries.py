@@ -1,0 +1,23 @@
+"""Deliveries as the ledger sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(eq=False)
+class FakeDelivery:
+    task_id: str = "1"
+    message_id: str = "m1"
+    tag: str = "tag-1"
+    task: str = "shop.charge"
+    queue: str = "default"
+    receive_count: int = 1
+    is_redriven: bool = False
+    fence: int | None = None
+    headers: dict[str, Any] = field(default_factory=dict)
+    system_attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        return {"headers": self.headers}
