@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-#: Where a run finds the fence of its claim: ``request.delivery_info[FENCE]``.
+#: Under this name the fence of a claim travels to the run, among what the transport says of its delivery.
 FENCE = "fence"
 
 
@@ -95,3 +95,13 @@ class JobLedger(Protocol):
 
     def flush(self, within: float) -> bool:
         """Keep every outcome now. False if something is left after ``within`` seconds."""
+
+
+def fence_of(request: Any) -> int | None:
+    """Of the claim under which a run (``self.request`` of a bound task) goes on: of two runs of one job, the later has the higher one.
+
+    Pass it on to whoever can refuse a lower one. ``None`` for a run without a claim.
+    """
+    properties = getattr(request, "properties", None) or {}
+    fence: int | None = (properties.get("delivery_info") or {}).get(FENCE)
+    return fence

@@ -60,7 +60,9 @@ class Book:
         self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._ours_until: dict[str, float] = {}
         self._away_until = 0.0
-        signals.worker_init.connect(self._open, dispatch_uid=f"ledger.book.{id(self)}", weak=False)
+        # Held weakly: a book goes with its application.
+        signals.worker_init.connect(self._open)
+        signals.worker_shutdown.connect(self.close)
 
     def _open(self, sender: Any, **_: Any) -> None:
         """In a worker's main process, before it forks."""
@@ -72,7 +74,8 @@ class Book:
         self._writer = ResultWriter(client, table, longest_write_seconds=LONGEST_WRITE_SECONDS)
         self._pool = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="ledger-claim")
         self._handover = Handover()
-        threading.Thread(target=self._take_in, name="ledger-handover", daemon=True).start()
+        self._taker = threading.Thread(target=self._take_in, args=(self._handover,), name="ledger-handover", daemon=True)
+        self._taker.start()
 
     # -- claims -----------------------------------------------------------------------------------------------------------
 
@@ -203,16 +206,25 @@ class Book:
         with self._lock:
             self._results.pop(delivery.tag, None)
 
-    def _take_in(self) -> None:
+    def _take_in(self, handover: Handover) -> None:
         """Children must not wait for the main process: it may be waiting for them."""
-        while self._handover is not None:
-            if self._handover.wait(60):
+        while self._handover is handover:
+            if handover.wait(60):
                 self._collect()
 
     def _collect(self) -> None:
-        if self._handover is None:
-            return
-        self._note(self._handover.take())
+        if (handover := self._handover) is not None:
+            self._note(handover.take())
+
+    def close(self, **_: Any) -> None:
+        """End the threads, after the transport has settled everything. Celery's ``worker_shutdown``."""
+        handover, self._handover = self._handover, None
+        if handover is not None:
+            self._writer.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            handover.give("", {})
+            self._taker.join(5)
+            handover.close()
 
     def flush(self, within: float) -> bool:
         if self._handover is None:

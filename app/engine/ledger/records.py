@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from app.engine.job_ledger import FENCE
+from app.engine.job_ledger import FENCE, fence_of
 from app.engine.ledger.claims import generation_of
 from app.topology.tables import LEDGER
 
@@ -51,7 +51,7 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
     delivery = getattr(request, "delivery_info", None) or {}
     day = datetime.fromtimestamp(recorded_at, UTC)
     started = getattr(request, "run_started", None)
-    if (fence := delivery.get(FENCE)) is not None:
+    if (fence := fence_of(request)) is not None:
         attributes[FENCE] = {"N": str(fence)}
         attributes["generation"] = {"N": str(generation_of({name: getattr(request, name, None) for name in _GENERATION_HEADERS}))}
     described = {

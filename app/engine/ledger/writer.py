@@ -65,6 +65,7 @@ class ResultWriter:
         self._threads = 0
         self._idle = 0
         self._hurry = False
+        self._closed = False
         self._not_before = 0.0
         self._backoff = Backoff()
         self._singles: ThreadPoolExecutor | None = None
@@ -88,6 +89,14 @@ class ResultWriter:
             self._hurry = False
             return done
 
+    def close(self) -> None:
+        """End the threads when they have nothing to do. What is put later is not stored."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._singles is not None:
+            self._singles.shutdown(wait=False)
+
     def _start(self) -> None:
         try:
             threading.Thread(target=self._run, name="ledger-write", daemon=True).start()
@@ -97,9 +106,8 @@ class ResultWriter:
             self._threads += 1
 
     def _run(self) -> None:
-        while True:
-            batch = self._next()
-            again: list[Result] = batch
+        while batch := self._next():
+            again = batch
             try:
                 again = self._write(batch)
             except Exception:
@@ -107,6 +115,7 @@ class ResultWriter:
             self._end(len(batch), again)
 
     def _next(self) -> list[Result]:
+        """Wait for a batch that is full or old enough, and take it; nothing after :meth:`close`."""
         with self._changed:
             while True:
                 now = self._clock()
@@ -117,6 +126,8 @@ class ResultWriter:
                         batch = self._taken()
                         self._under_way += len(batch)
                         return batch
+                elif self._closed:
+                    return []
                 else:
                     due = now + 3600
                 self._idle += 1
