@@ -27,7 +27,7 @@ RENEWAL_PAUSE_SECONDS = 0.5
 class Bookkeeping:
     """``ledger()`` is asked each time: the worker's application is known only when it runs.
 
-    ``show`` makes messages visible again, ``discard`` deletes one without a run, ``put_off`` sends a copy away for some
+    ``show`` makes messages visible again, ``reopen`` one that the worker had settled; ``discard`` deletes one without a run, ``put_off`` sends a copy away for some
     seconds; ``held`` are all that the worker has; ``on_lost`` gets a delivery whose claim is somebody else's.
     """
 
@@ -37,6 +37,7 @@ class Bookkeeping:
         *,
         timeout_of: Callable[[str], timedelta],
         show: Callable[[Iterable[Received], int], None],
+        reopen: Callable[[Received], None],
         discard: Callable[[Received], None],
         put_off: Callable[[Received, int], None],
         held: Callable[[], Iterable[Received]],
@@ -46,6 +47,7 @@ class Bookkeeping:
         self._ledger = ledger
         self._timeout_of = timeout_of
         self._show = show
+        self._reopen = reopen
         self._discard = discard
         self._put_off = put_off
         self._held = held
@@ -115,7 +117,7 @@ class Bookkeeping:
         if keeping is Keeping.STORED:
             settle()
         elif keeping is Keeping.REFUSED:
-            self._show([delivery], 0)
+            self._reopen(delivery)
         # What was lost belongs to another run, and its message, too.
         with self._lock:
             self._unkept.pop(delivery.tag, None)

@@ -63,6 +63,7 @@ class Consumption:
             self._link.job_ledger,
             timeout_of=self._book.visibility_timeout,
             show=self._settlement.give_back,
+            reopen=self._reopen,
             discard=self._settlement.delete,
             put_off=self._put_off,
             held=self._held,
@@ -126,6 +127,11 @@ class Consumption:
         self._causes.pop(tag, None)
         if (received := self.intake.settled(tag, for_good=False)) is not None:
             self._bookkeeping.give_back([received])
+
+    def _reopen(self, received: Received) -> None:
+        """Settled, and yet to be run again: its result could not be stored."""
+        self.intake.reopen(received)
+        self._settlement.give_back([received])
 
     def refuse(self, tag: str, cause: Cause | None = None) -> None:
         """Never to be run again, and to be looked at by a person."""

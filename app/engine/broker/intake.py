@@ -222,6 +222,11 @@ class Intake:
                 self._changed.notify_all()
             return received
 
+    def reopen(self, received: Received) -> None:
+        """Forget that a message was settled for good: its next delivery is to be run."""
+        with self._changed:
+            self._settled.pop(received.identity, None)
+
     def outstanding(self, tag: str) -> Received | None:
         return self._outstanding.get(tag)
 

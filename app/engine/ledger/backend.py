@@ -124,7 +124,8 @@ class LedgerBackend(KeyValueStoreBackend):
         book: Book | None = getattr(self.app, "job_ledger", None)
         tag = (getattr(request, "properties", None) or {}).get("delivery_tag")
         task = self.app.tasks.get(getattr(request, "task", None) or "") if isinstance(getattr(request, "task", None), str) else None
-        if book is None or not isinstance(tag, str) or task is None or not task.acks_late:
+        if book is None or not isinstance(tag, str) or task is None or not task.acks_late or is_event_loop():
+            # A run that was killed: Celery has settled its message before it says what became of it.
             return None, ""
         return book, tag
 

@@ -60,6 +60,7 @@ class Desk:
         self.ledger: FakeLedger | None = FakeLedger()
         self.shown: list[tuple[str, int]] = []
         self.discarded: list[str] = []
+        self.reopened: list[str] = []
         self.put_off: list[tuple[str, int]] = []
         self.held: list[Received] = []
         self.told: list[tuple[str, str]] = []
@@ -68,6 +69,7 @@ class Desk:
             lambda: self.ledger,
             timeout_of=lambda _: self.visibility,
             show=self._show,
+            reopen=lambda one: self.reopened.append(one.message_id),
             discard=lambda one: self.discarded.append(one.message_id),
             put_off=lambda one, seconds: self.put_off.append((one.message_id, seconds)),
             held=lambda: list(self.held),
@@ -154,7 +156,7 @@ def test_a_refused_result_gives_the_message_back_and_a_lost_one_leaves_it_alone(
     desk.book.waiting.pop("m1")(Keeping.REFUSED)
     desk.book.waiting.pop("m2")(Keeping.LOST)
 
-    assert (settled, desk.shown, desk.bookkeeping.unkept()) == ([], [("m1", 0)], [])
+    assert (settled, desk.reopened, desk.shown, desk.bookkeeping.unkept()) == ([], ["m1"], [], [])
 
 
 def test_a_claim_is_given_back_before_its_message_is_shown_and_the_caller_does_not_wait(desk: Desk) -> None:
