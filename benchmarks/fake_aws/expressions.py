@@ -149,8 +149,14 @@ def updated(expression: str, item: Item, names: Names, values: Values) -> Item:
         if clause == "SET":
             after[attribute] = _Reader(value, item, names, values).value()
         else:
-            after[attribute] = plus(item.get(attribute) or {"N": "0"}, values[value])
+            after[attribute] = _added(item.get(attribute), values[value])
     return after
+
+
+def _added(present: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    if "SS" in more:
+        return {"SS": sorted({*(present or {"SS": []})["SS"], *more["SS"]})}
+    return plus(present or {"N": "0"}, more)
 
 
 def plus(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

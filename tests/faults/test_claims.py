@@ -32,6 +32,17 @@ def note_(self, job, seconds=0.0):
 def quiet(job):
     note(began=job)
 
+@shared_task(name="engine.part")
+def part(chord, number):
+    time.sleep(0.02)
+    note(part=f"{chord}/{number}")
+    return number
+
+@shared_task(name="engine.body")
+def body(numbers, chord):
+    note(began=chord)
+    note(body=chord, sum=sum(numbers))
+
 celery_app.worker_main(["worker", "--queues", "default", "--concurrency", "4", "--loglevel", "INFO", "--hostname", os.environ["NODE"]])
 """
 
@@ -154,3 +165,45 @@ def test_what_a_stopping_worker_gives_back_need_not_wait_for_its_claim(stack: An
     # The visibility timeout is a minute.
     eventually(lambda: len(journal("began")), 8, within=25)
     assert {line["fence"] for line in journal("began")[4:]} == {2}
+
+
+def send_chords(stack: Any, chords: int, parts: int) -> None:
+    done = stack.python(
+        "from celery import chord, signature\n"
+        f"for number in range({chords}):\n"
+        f"    header = [signature('engine.part', kwargs={{'chord': number, 'number': part}}) for part in range({parts})]\n"
+        "    chord(header)(signature('engine.body', kwargs={'chord': number}))\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def bodies(journal: Any) -> dict[Any, int]:
+    return {line["body"]: line["sum"] for line in journal("body")}
+
+
+def outlive_kills(stack: Any, journal: Any, *, chords: int, parts: int, kills: int) -> None:
+    """Workers are killed one after the other while chords are worked off and SQS delivers a fifth of all messages twice."""
+    stack.network.habits(duplicates=0.2)
+    stack.shorten_visibility("default", 5)
+    workers = [start_worker(stack, number) for number in range(2)]
+    send_chords(stack, chords, parts)
+    for kill in range(kills):
+        wanted = chords * parts * (kill + 1) // (kills + 2)
+        eventually(lambda wanted=wanted: len(journal("part")) >= wanted, bool, within=120)  # type: ignore[misc]
+        workers.pop(0).kill()
+        workers.append(start_worker(stack, 2 + kill))
+
+    eventually(lambda: len(bodies(journal)), chords, within=180)
+    eventually(lambda: sum(stack.depth("default")), 0, within=60)
+    assert set(bodies(journal).values()) == {sum(range(parts))}
+    # A body that a kill cut short begins again; none is sent twice.
+    assert sum(runs(journal).values()) <= chords + kills
+
+
+def test_chords_outlive_a_killed_worker_and_duplicates(stack: Any, journal: Any) -> None:
+    outlive_kills(stack, journal, chords=4, parts=8, kills=1)
+
+
+@pytest.mark.long
+def test_twenty_five_chords_outlive_four_killed_workers_and_duplicates(stack: Any, journal: Any) -> None:
+    outlive_kills(stack, journal, chords=25, parts=8, kills=4)

@@ -12,15 +12,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from celery import states
 from celery._state import get_current_worker_task
 from celery.backends.base import KeyValueStoreBackend
-from celery.exceptions import BackendStoreError, Reject
+from celery.canvas import maybe_signature
+from celery.exceptions import BackendStoreError, ChordError, Reject
+from celery.result import GroupResult, allow_join_result
 from kombu.utils.encoding import bytes_to_str
 
 from app.engine.aws import clients
 from app.engine.aws.errors import is_transient
 from app.engine.aws.wire import DynamoClient, Unanswered
 from app.engine.conf import engine_settings
-from app.engine.job_ledger import FENCE
+from app.engine.job_ledger import FENCE, fence_of
 from app.engine.ledger.book import Book, condition_of
+from app.engine.ledger.chords import Chords
 from app.engine.ledger.claims import KEY, TTL, is_condition
 from app.engine.ledger.records import describe_run
 from app.topology.naming import table_name
@@ -48,13 +51,14 @@ def is_event_loop() -> bool:
 
 
 class LedgerBackend(KeyValueStoreBackend):
-    """Stores each state with one conditional PutItem; counts chord parts with atomic updates; reads in hundreds, consistently.
+    """Stores each state with one conditional write; leaves final ones to the worker, which stores many together; reads in hundreds.
 
     | (none) | STARTED | RETRY | ── any state ──▶ | that state |
     | SUCCESS | ── any state ──▶ | SUCCESS |        a redelivered run cannot undo it
     """
 
     key_t = staticmethod(bytes_to_str)
+    # Celery asks this to know that chords need no polling; the counting is ours.
     implements_incr = True
     supports_native_join = True
     supports_autoexpire = True
@@ -65,6 +69,8 @@ class LedgerBackend(KeyValueStoreBackend):
         self._settings = engine_settings()
         self._table = table_name(self._settings.name_prefix, LEDGER.name)
         self._clock: Callable[[], float] = time.time
+        self._chords = Chords(lambda: self._client, self._table, self._expires_at)
+        self._this_thread = threading.local()
 
     @property
     def _client(self) -> DynamoClient:
@@ -104,12 +110,18 @@ class LedgerBackend(KeyValueStoreBackend):
         item = self._item(self.get_key_for_task(task_id), self.encode(meta))
         item |= describe_run(state, result, request, recorded_at=self._clock())
         book, tag = self._book_of(request)
-        # The parts of a chord are counted in a moment, and whoever counts the last one reads them all.
-        is_handed_over = state in _FINAL and not getattr(request, "chord", None) and len(item["result"]["S"]) <= LARGEST_HANDED_OVER
-        if book is not None and is_handed_over and book.hand_over(tag, item):
-            return result
         if book is not None and state == states.STARTED and FENCE in item:
             return result  # its claim says so
+        if book is not None and state in _FINAL and FENCE in item and getattr(request, "chord", None):
+            self._store_part(item)
+        else:
+            self._keep(book, tag, state, item)
+        return result
+
+    def _keep(self, book: "Book | None", tag: str, state: str, item: dict[str, Any]) -> None:
+        """Have the worker store it with others, or store it now."""
+        if book is not None and state in _FINAL and len(item["result"]["S"]) <= LARGEST_HANDED_OVER and book.hand_over(tag, item):
+            return
         try:
             self._client.put_item(TableName=self._table, Item=item, **condition_of(item))
         except ClientError as error:
@@ -117,7 +129,76 @@ class LedgerBackend(KeyValueStoreBackend):
                 raise
         if book is not None:
             book.note_stored(tag)
-        return result
+
+    # -- chords ---------------------------------------------------------------------------------------------------
+
+    def _store_part(self, item: dict[str, Any]) -> None:
+        """The result of a part, for whoever reads them all; the part itself is not over before it is counted.
+
+        If it dies in between, its claim ends by itself, and it runs again.
+        """
+        self._this_thread.part = item
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={KEY: item[KEY]},
+                UpdateExpression="SET #result = :result",
+                ConditionExpression="#fence = :fence AND #state = :started",
+                ExpressionAttributeNames={"#result": "result", "#fence": FENCE, "#state": "state"},
+                ExpressionAttributeValues={":result": item["result"], ":fence": item[FENCE], ":started": {"S": states.STARTED}},
+            )
+        except ClientError as error:
+            if not is_condition(error):
+                raise
+            # Another run has taken the part over, and will count it.
+            self._this_thread.part = None
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
+        """Count a part that has ended; the last one sends the callback. A part that comes twice counts once."""
+        group = request.group
+        if not group:
+            return
+        stored = getattr(self._this_thread, "part", None)
+        is_claimed = stored is not None and stored[KEY]["S"] == self.get_key_for_task(request.id)
+        if not is_claimed and fence_of(request) is not None and state in _FINAL:
+            return
+        key = self.get_key_for_chord(group)
+        ended = self._ensure_retryable(self._chords.count, key, request.id)
+        size = request.chord.get("chord_size")
+        if size is None or ended >= size:
+            parts = GroupResult.restore(group, backend=self)
+            is_complete = ended >= (len(parts) if size is None and parts is not None else size or 0)
+            if is_complete and self._ensure_retryable(self._chords.close, key, request.id):
+                self._finish_chord(maybe_signature(request.chord, app=self.app), group, parts)
+        if stored is not None and is_claimed:
+            self._this_thread.part = None
+            book, tag = self._book_of(request)
+            self._keep(book, tag, state, stored)
+
+    def _finish_chord(self, callback: Any, group: str, parts: Any) -> None:
+        """Send the callback with the results of all parts, or fail it. As Celery's own, whose items go when they expire."""
+        if parts is None:
+            self.chord_error_from_stack(callback, ChordError(f"GroupResult {group} no longer exists"))
+            return
+        try:
+            with allow_join_result():
+                results = parts.join_native(timeout=self.app.conf.result_chord_join_timeout, propagate=True)
+        except Exception as error:  # noqa: BLE001 — whatever a part raised
+            failed = (part for part in parts.results if self.is_cached(part.id) and part.state in states.PROPAGATE_STATES)
+            culprit = next(failed, None)
+            reason = f"Dependency {culprit.id} raised {error!r}" if culprit is not None else repr(error)
+            self._fail_chord(callback, group, reason, error)
+            return
+        try:
+            callback.delay(results)
+        except Exception as error:  # noqa: BLE001 — arguments that are not JSON, a queue that is gone, an SQS that does not answer
+            self._fail_chord(callback, group, f"Callback error: {error!r}", error)
+
+    def _fail_chord(self, callback: Any, group: str, reason: str, error: Exception) -> None:
+        logger.warning("chord failed", extra={"group": group, "task": callback.task, "reason": reason[:500]})
+        failure = ChordError(reason)
+        failure.__cause__ = error
+        self.chord_error_from_stack(callback, failure)
 
     def _book_of(self, request: Any) -> "tuple[Book | None, str]":
         """Who stores the results of this run for it, if it is a run of a worker that settles its message afterwards."""
@@ -158,17 +239,6 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def delete(self, key: str) -> None:
         self._client.delete_item(TableName=self._table, Key={KEY: {"S": bytes_to_str(key)}})
-
-    def incr(self, key: str) -> int:
-        answer = self._client.update_item(
-            TableName=self._table,
-            Key={KEY: {"S": bytes_to_str(key)}},
-            UpdateExpression="ADD chord_count :one SET #ttl = :ttl",
-            ExpressionAttributeNames={"#ttl": TTL},
-            ExpressionAttributeValues={":one": {"N": "1"}, ":ttl": {"N": str(self._expires_at())}},
-            ReturnValues="UPDATED_NEW",
-        )
-        return int(answer["Attributes"]["chord_count"]["N"])
 
     def expire(self, key: str, value: int) -> None:
         """Nothing to do: every item is written with its expiry."""

@@ -130,7 +130,7 @@ SEAMS = (
     Seam(f"{BACKEND}.mget", "self, keys", "ledger/backend.py"),
     Seam(f"{BACKEND}.set", "self, key, value", "ledger/backend.py"),
     Seam(f"{BACKEND}.delete", "self, key", "ledger/backend.py"),
-    Seam(f"{BACKEND}.incr", "self, key", "ledger/backend.py"),
+    Seam(f"{BACKEND}.on_chord_part_return", "self, request, state, result, **kwargs", "ledger/backend.py"),
     Seam(f"{BACKEND}.expire", "self, key, value", "ledger/backend.py"),
     Seam(f"{BACKEND}.key_t", None, "ledger/backend.py"),
     Seam(f"{BACKEND}.implements_incr", None, "ledger/backend.py"),
