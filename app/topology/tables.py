@@ -4,7 +4,7 @@ from app.topology.policies import IndexPolicy, KeyAttribute, KeyType, TablePolic
 
 LEDGER = TablePolicy(
     name="ledger",
-    purpose="Celery's results: the last known state of every task, by its id.",
+    purpose="Every job by its id: the claim of its run, its last known state and its result.",
     partition_key=KeyAttribute(name="id"),
     ttl_attribute="ttl",
     indexes=(

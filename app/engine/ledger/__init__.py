@@ -1,9 +1,13 @@
-"""Celery's results in DynamoDB, and the list of the latest tasks.
+"""Claims, results and the list of the latest tasks, in DynamoDB.
 
-Promise: one conditional write a state, no read before it; a success is never overwritten; every item expires; a result
-that is not stored is not acknowledged: it is stored again while the table is away, and given back if the table refuses it.
-Limit: a chord counts its parts; one that is delivered twice, or whose count's answer is lost, may end the chord too early,
-with an error. A run that its time limit kills while DynamoDB is away leaves a log line and no state. Only what a worker reported is here. A job that waits in the outbox or in a queue has no record yet.
-Use: ``result_backend = "app.engine.ledger.backend:LedgerBackend"``; ``search.latest_tasks``.
-Stores: table ``ledger``. Emits: nothing.
+Promise: a job that was sent or delivered twice runs once, and a run that was taken over says nothing any more; a success is
+never overwritten; a chord counts each part once and sends one callback; every item expires; a message whose result is not
+stored is not deleted: the result is stored again while the table is away, and the job run again if the table refuses it.
+No read before a write, one conditional write a run, results 25 a request.
+Limit: a run that was killed half-way begins again. While the table is away, jobs that were never received before run without
+a claim. A run that its time limit kills meanwhile leaves a log line and no state. A job that waits in the outbox or in a queue
+has no record yet.
+Use: ``result_backend = "app.engine.ledger.backend:LedgerBackend"`` and ``Program.job_ledger = Book(…)``; ``search.latest_tasks``.
+Stores: table ``ledger``. Emits: log lines ``job not run again``, ``job put off``, ``ledger does not answer, going on without
+claims``, ``results not stored, trying again``.
 """
