@@ -22,10 +22,6 @@ WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
 _numbers = itertools.count(1)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "e2e: drives a browser; skipped where there is none")
-
-
 @pytest.fixture(autouse=True)
 def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.nodeid.startswith(WITHOUT_NETWORK):

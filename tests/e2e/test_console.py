@@ -1,6 +1,7 @@
 """An operator's session, in a real browser, against the real site."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Protocol
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from app.topology import TOPOLOGY
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE_WIDTH = 360
 #: The page asks again every three seconds.
 REFRESHED_MS = 10_000
@@ -24,6 +25,8 @@ class Site(Protocol):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the PATH: on Debian, apt install chromium")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
