@@ -14,8 +14,8 @@ from benchmarks.processes import running
 from benchmarks.stacks import Stack
 from benchmarks.stacks.surroundings import Surroundings
 
-#: A warm stop takes two seconds. In the midst of many small jobs, some prefork pools do not end within thirty, stock Celery's and ours:
-#: billiard waits for a child that waits for work. To wait longer here would only make rounds longer.
+#: A warm stop takes two seconds. Amid many small jobs many of stock Celery's prefork stops take thirty more: Celery has forgotten a job that
+#: it had given to a child, and the child waits for somebody to read that it is done. To wait longer here would only make rounds longer.
 _PATIENCE = timedelta(seconds=5)
 _LAST_LINES = 15
 _MIB = 2**20

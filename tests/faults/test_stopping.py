@@ -1,12 +1,17 @@
 """A worker that is told to stop lets others have its work."""
 
+import os
 import signal
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.broker import Broker
+from tests.support.broker import Broker, Worker
 from tests.support.eventually import eventually
 
 
@@ -71,3 +76,79 @@ def test_other_pools_run_and_stop_as_well(make_broker: Callable[..., Broker], po
     eventually(lambda: broker.runs("note"), lambda runs: len(runs) == 30, within=20)
     assert set(broker.runs("note").values()) == {1}
     assert worker.stop() == 0
+
+
+@contextmanager
+def frozen_children(worker: Worker) -> Iterator[None]:
+    """They take nothing and say nothing: all that the main process tells them is under way for so long."""
+    children = [int(pid) for pid in Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()]
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for child in children:
+            if worker.is_running():
+                os.kill(child, signal.SIGCONT)
+
+
+def hand_over(broker: Broker, worker: Worker, size: int) -> None:
+    """To a frozen child."""
+    broker.send(f"note.delay('j' * {size})")
+    eventually(lambda: worker.log.read_text().count("] received"), 1)
+    # When the worker has the next one, it has written the first to its child, as far as that is possible.
+    broker.send("note.delay(0)")
+    eventually(lambda: worker.log.read_text().count("] received"), 2)
+
+
+@pytest.mark.parametrize("size", [1, 150_000], ids=["handed over", "half handed over"])
+def test_a_job_that_a_child_has_not_begun_when_the_stop_comes_is_run_once_and_the_worker_ends(
+    make_broker: Callable[..., Broker], size: int
+) -> None:
+    broker = make_broker(visibility=60)
+    worker = broker.start("-c", "2", "-l", "DEBUG")
+    with frozen_children(worker):
+        hand_over(broker, worker, size)
+        worker.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "Worker: Stopping Consumer" in worker.log.read_text())
+
+    assert worker.process.wait(10) == 0
+    ran = broker.runs("note")
+    assert ran.pop("j" * size) == 1
+    assert ran in ({}, {0: 1})
+    assert broker.depth() == (1 - len(ran), 0)
+
+
+@pytest.mark.long
+def test_a_worker_that_shall_end_at_once_does_not_wait_for_a_child_that_does_not_end(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(visibility=60)
+    worker = broker.start("-c", "2")
+    with frozen_children(worker):
+        hand_over(broker, worker, 1)
+        worker.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "warm" in worker.log.read_text().lower())
+        worker.process.send_signal(signal.SIGQUIT)
+
+        worker.process.wait(15)
+    eventually(broker.depth, (2, 0))
+
+
+@pytest.mark.long
+def test_each_of_many_stops_amid_small_jobs_ends_soon_and_doubles_nothing(make_broker: Callable[..., Broker]) -> None:
+    broker = make_broker(visibility=60)
+    broker.send(
+        "from celery import group\nfor hundred in range(40): group(note.si(100 * hundred + job) for job in range(100)).apply_async()"
+    )
+    for stop in range(1, 41):
+        enough = len(broker.runs("note")) + 20
+        worker = broker.start("-c", "2")
+        eventually(partial(broker.runs, "note"), partial(_has, enough), within=20)
+
+        assert worker.stop(within=10) == 0, f"stop {stop}"
+        ran = broker.runs("note")
+        assert set(ran.values()) == {1}
+        assert broker.depth() == (4_000 - len(ran), 0)
+
+
+def _has(enough: int, runs: Counter[Any]) -> bool:
+    return len(runs) > enough

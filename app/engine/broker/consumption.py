@@ -81,7 +81,8 @@ class Consumption:
             lost=lost_leases(),
         )
         self._housekeeping = Housekeeping(
-            (self._leases.renew_due, self.intake.give_back_stale, self._watch), pause_seconds=lambda: self._leases.pause_seconds
+            (self._leases.renew_due, self.intake.give_back_stale, self._watch, self._link.end_pool),
+            pause_seconds=lambda: self._leases.pause_seconds,
         )
         self._link.connect()
         self._housekeeping.start()

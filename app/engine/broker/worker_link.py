@@ -16,6 +16,7 @@ from typing import Any
 from celery import current_app, signals
 from celery.app.task import Context
 
+from app.engine.broker.pool_ending import PoolEnding
 from app.engine.broker.received import Received
 from app.engine.job_ledger import JobLedger
 
@@ -34,6 +35,7 @@ class WorkerLink:
         self._on_stop = on_stop
         self._on_ready = on_ready
         self._consumer: Any = None
+        self._pool_ending: PoolEnding | None = None
         self._unrecorded: queue.Queue[Callable[[], None] | None] = queue.Queue(MOST_UNRECORDED)
         self._recorder: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -52,11 +54,17 @@ class WorkerLink:
 
     def _ready(self, sender: Any, **_: Any) -> None:
         self._consumer = sender
+        self._pool_ending = PoolEnding(getattr(sender, "pool", None))
         self._on_ready()
 
     def _stopping(self, how: str, **_: Any) -> None:
         self.is_urgent = how != "Warm"
         self._on_stop()
+
+    def end_pool(self) -> None:
+        """Have a cold stop come to its end, whatever the pool's processes do."""
+        if self._pool_ending is not None:
+            self._pool_ending.enforce()
 
     def record_failure(self, received: Received, error: Exception) -> None:
         """Tell whoever waits for the result that there will be none.

@@ -23,6 +23,7 @@ CHANNEL = "kombu.transport.SQS:Channel"
 BACKEND = "celery.backends.base:KeyValueStoreBackend"
 TASK = "celery.app.task:Task"
 STEP = "celery.bootsteps:StartStopStep"
+POOL = "celery.concurrency.asynpool:AsynPool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,12 @@ SEAMS = (
         "self, task_id, exc, traceback, request, store_result, call_errbacks, state",
         "broker/worker_link.py",
     ),
+    Seam(f"{POOL}.flush", "self", "broker/pool_ending.py"),
+    Seam(f"{POOL}._flush_writer", "self, proc, writer", "broker/pool_ending.py"),
+    Seam("billiard.pool:CLOSE", None, "broker/pool_ending.py"),
+    Seam("billiard.pool:ApplyResult.discard", "self", "broker/pool_ending.py"),
+    Seam("billiard.pool:ApplyResult._write_to", None, "broker/pool_ending.py"),
+    Seam("celery.worker.state:should_terminate", None, "broker/pool_ending.py"),
     Seam("celery.signals:worker_ready", None, "broker/worker_link.py"),
     Seam("celery.signals:worker_shutting_down", None, "broker/worker_link.py"),
     Seam("celery.worker.state:requests", None, "broker/worker_link.py"),
@@ -286,6 +293,12 @@ ON_INSTANCES = {
     "_delivered": "kombu's account of deliveries",
     "_on_collect": "kombu's account of deliveries",
     "_ready": "kombu's event loop",
+    "_pool": "Celery's pool and billiard's",
+    "_state": "billiard's pool",
+    "_cache": "billiard's pool",
+    "_popen": "billiard's process",
+    "_accepted": "billiard's job",
+    "_writer": "Celery's event loop for a pool, on billiard's job",
     "_credentials": "botocore's signer",
     "_endpoint": "botocore's client",
     "_request_signer": "botocore's client",
@@ -367,6 +380,31 @@ def test_a_group_publishes_its_parts_within_one_producer_s_block() -> None:
     source = inspect.getsource(import_module("celery.canvas").group)
 
     assert "with app.producer_or_acquire(producer) as producer:" in source, "app/engine/broker/producer.py sends at the end of it"
+
+
+def test_a_pool_that_ends_has_the_parts_that_we_look_at() -> None:
+    look = "app/engine/broker/pool_ending.py looks at it"
+    pool = import_module("celery.concurrency.asynpool").AsynPool
+    flush = inspect.getsource(pool.flush)
+    for part in (
+        "for job in tuple(self._cache.values()):\n            if not job._accepted:",
+        "self.outbound_buffer.clear()",
+        "self._state == RUN",
+    ):
+        assert part in flush, look
+    assert "job._writer = ref(cor)" in inspect.getsource(pool._create_write_handlers), look
+    join = inspect.getsource(import_module("billiard.pool").Pool.join)
+    assert "enumerate(self._pool)" in join, look
+    assert "p._popen is not None" in join, look
+    assert "self.returncode is None" in inspect.getsource(import_module("billiard.popen_fork").Popen.wait), look
+    assert "P = self._pool = Pool(" in inspect.getsource(import_module("celery.concurrency.prefork").TaskPool.on_start), look
+
+
+def test_celery_flushes_a_pool_that_it_has_closed_and_marks_a_cold_stop_before_it_waits_for_the_pool() -> None:
+    look = "app/engine/broker/pool_ending.py stands in for it"
+    assert "self.pool.flush()" in inspect.getsource(import_module("celery.worker.consumer.consumer").Consumer.on_close), look
+    cold = inspect.getsource(import_module("celery.apps.worker").on_cold_shutdown)
+    assert 0 < cold.index("state.should_terminate = True") < cold.index("worker.consumer.pool.stop()"), look
 
 
 def test_a_killed_greenlet_is_reported_as_a_success() -> None:
