@@ -278,6 +278,23 @@ def test_limits_slots_and_queues_are_changed_and_a_worker_is_shut_down_by_the_co
 
 
 @pytest.mark.long
+def test_slots_shrink_and_the_bounds_of_autoscaling_move(stack: Any, control: Celery) -> None:
+    start_worker(stack, "one@h")
+    start_worker(stack, "two@h", "--autoscale", "4,2")
+
+    assert ask(stack, "control.pool_shrink(1, destination=['one@h'], reply=True)")[0] == [{"one@h": {"ok": "pool will shrink"}}]
+    assert answers(control("control", "--json", "--destination", "two@h", "autoscale", "6", "3")) == {
+        "two@h": {"ok": "autoscale now max=6 min=3"}
+    }
+
+    eventually(
+        lambda: ask(stack, "{node: len(told['pool']['processes']) for node, told in control.inspect().stats().items()}")[0],
+        {"one@h": 1, "two@h": 3},
+        within=30,
+    )
+
+
+@pytest.mark.long
 def test_what_was_ordered_before_a_worker_started_is_not_done_by_it(stack: Any, control: Celery) -> None:
     ask(stack, "[control.shutdown(), control.rate_limit('engine.debug_task', '1/h')]")
 
