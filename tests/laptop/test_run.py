@@ -119,7 +119,7 @@ class Run:
         return self._output.read_text()
 
     def says(self, words: str) -> None:
-        eventually(self.output, lambda text: words in text)
+        eventually(self.output, lambda text: words in text, within=30)
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

@@ -180,7 +180,9 @@ def test_others_payments_are_not_there(api_client: Any) -> None:
     assert client.get("/api/payments").json()["items"] == []
 
 
-@pytest.mark.parametrize("path", ["/api/payments/00000000-0000-4000-8000-000000000000", "/api/nothing", "/api/", "/api/payments/a/b", "/api/payments/"])
+@pytest.mark.parametrize(
+    "path", ["/api/payments/00000000-0000-4000-8000-000000000000", "/api/nothing", "/api/", "/api/payments/a/b", "/api/payments/"]
+)
 def test_what_is_not_there_is_a_problem_too(api_client: Any, path: str) -> None:
     assert_problem(api_client.get(path), 404)
 

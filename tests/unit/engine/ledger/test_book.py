@@ -1,10 +1,11 @@
 """The worker's side of the ledger, put together: what is admitted, and when a result counts as kept."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery, states
+from celery import states
 
 from app.engine.conf import engine_settings
 from app.engine.job_ledger import Keeping, Verdict
@@ -22,18 +23,13 @@ TASKS: dict[str, dict[str, bool]] = {
 }
 
 
-def _job() -> None:
-    """Never run here."""
-
-
 class Desk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.dynamodb = FakeDynamoDb()
         monkeypatch.setattr("app.engine.ledger.book.clients.lean_dynamodb", lambda _: self.dynamodb)
         monkeypatch.setattr(module, "table_name", lambda *_: "ledger")
-        self.app = Celery("desk", set_as_current=False)
-        for name, options in TASKS.items():
-            self.app.task(name=name, **options)(_job)
+        # Not a Celery application, which would take in the tasks that other tests have left.
+        self.app: Any = SimpleNamespace(tasks={name: SimpleNamespace(**options) for name, options in TASKS.items()})
         self.book = Book(self.app, engine_settings, lambda task_id: task_id)
         self.book._open(type("Worker", (), {"hostname": "w@h"}))
         self.kept: list[Keeping] = []
@@ -162,7 +158,8 @@ def test_results_that_nobody_asks_for_do_not_pile_up(desk: Desk, monkeypatch: py
 
 
 def test_a_program_that_is_no_worker_keeps_no_results_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    book = Book(Celery("web", set_as_current=False), engine_settings, lambda task_id: task_id)
+    web: Any = SimpleNamespace(tasks={})
+    book = Book(web, engine_settings, lambda task_id: task_id)
 
     assert not book.hand_over("tag", {})
     assert book.flush(0.1)
