@@ -8,6 +8,7 @@ from app.engine.broker.channel import Channel
 from app.engine.broker.concurrency import check_concurrency
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
+from app.engine.broker.worker_link import ready_worker
 
 
 class Transport(SQS.Transport):
@@ -24,5 +25,6 @@ class Transport(SQS.Transport):
         check_concurrency()
         super().__init__(client, **kwargs)
         self.options = BrokerOptions.read(client.transport_options)
-        # Before the pool forks, so that children see the same board.
+        # Before the pool forks, so that children see the same board, and before the worker is ready.
         lost_leases()
+        ready_worker()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from celery import current_app, signals
@@ -26,6 +26,23 @@ logger = logging.getLogger(__name__)
 OVERDUE_SECONDS = 60.0
 #: While the store is away, more than that are not kept in memory: whoever waits for them will have to find the dead letter.
 MOST_UNRECORDED = 1000
+
+
+class ReadyWorker:
+    """The worker of this process, from the moment that it says that it is ready, which it says once."""
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+        signals.worker_ready.connect(self._ready, weak=False)
+
+    def _ready(self, sender: Any, **_: Any) -> None:
+        self.consumer = sender
+
+
+@lru_cache(maxsize=1)
+def ready_worker() -> ReadyWorker:
+    """Asked for the first time when a transport is made, before any worker can be ready."""
+    return ReadyWorker()
 
 
 class WorkerLink:
@@ -45,6 +62,9 @@ class WorkerLink:
     def connect(self) -> None:
         signals.worker_ready.connect(self._ready, dispatch_uid=f"broker.ready.{id(self)}", weak=False)
         signals.worker_shutting_down.connect(self._stopping, dispatch_uid=f"broker.stop.{id(self)}", weak=False)
+        if (consumer := ready_worker().consumer) is not None:
+            # The worker was ready before it consumed: it was told to wait, or its connection was made anew.
+            self._ready(consumer)
 
     def disconnect(self) -> None:
         signals.worker_ready.disconnect(dispatch_uid=f"broker.ready.{id(self)}")

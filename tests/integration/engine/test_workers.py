@@ -79,13 +79,16 @@ def test_a_stopping_worker_finishes_what_ends_within_the_grace_and_gives_back_th
 
 def test_a_worker_outlives_an_sqs_that_refuses_every_connection(stack: Any) -> None:
     (worker,) = stack.start("worker-default")
+    _send(stack)
+    # It begins to receive when it has read its mailbox.
+    eventually(lambda: len(_ended(worker)), 1, within=15)
     stack.network.become(Network.REFUSED)
     eventually(lambda: [line for line in worker.lines() if line.get("message") == "sqs poll failed"])
 
     stack.network.become(Network.HEALTHY)
     _send(stack, 3)
 
-    eventually(lambda: len(_ended(worker)), 3, within=15)
+    eventually(lambda: len(_ended(worker)), 4, within=15)
     assert worker.is_running
     assert any(line.get("message") == "sqs polls again" for line in worker.lines())
 

@@ -42,7 +42,7 @@ def celery() -> Iterator[Celery]:
     """A stock sender far from Greenwich, whose messages stay in memory."""
     app = Celery("sender", broker="memory://", backend="cache+memory://", set_as_current=False)
     app.conf.update(timezone="Asia/Kathmandu", task_publish_retry=False)
-    app.task(name="letters.write")(write_letter)
+    app.task(name="letters.write", shared=False)(write_letter)
     app.finalize()
     assert debug_task.name == TASK  # shared tasks are every application's
     yield app

@@ -73,6 +73,17 @@ def test_before_a_worker_is_ready_nothing_is_known_of_it(worker: Worker) -> None
     assert worker.backend.failures == []
 
 
+def test_a_worker_that_was_ready_before_it_consumed_is_known_as_well(worker: Worker) -> None:
+    """Told to wait before it consumes, or with its connection made anew: it says only once that it is ready."""
+    worker.ready()
+    told: list[str] = []
+    link = WorkerLink(on_stop=lambda: told.append("stop"), on_ready=lambda: told.append("ready"))
+    link.connect()
+
+    assert (link.slots(), link.tasks(), told) == (3, {"a": 1}, ["ready"])
+    link.disconnect()
+
+
 def test_a_worker_that_is_ready_says_how_much_it_can_run_and_what(worker: Worker) -> None:
     worker.ready()
 
