@@ -20,7 +20,7 @@ def define_task() -> Iterator[DefineTask]:
             return body(*args, **kwargs)
 
         names.append(name)
-        return current_app.task(name=name, typing=False, **options)(run)
+        return current_app.task(name=name, typing=False, shared=False, **options)(run)
 
     yield define
     for name in names:
