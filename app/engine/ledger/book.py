@@ -19,6 +19,8 @@ from uuid import uuid4
 from celery import Celery, signals, states
 
 from app.engine.aws import clients
+from app.engine.aws.wire.connection import LONGEST_PAUSE_SECONDS
+from app.engine.aws.wire.dynamodb import ATTEMPTS
 from app.engine.conf import EngineSettings
 from app.engine.job_ledger import RUN, Admission, Delivery, Keeping, Verdict
 from app.engine.ledger.claims import Claims
@@ -35,8 +37,10 @@ CLAIMS_AT_ONCE = 10
 AWAY_SECONDS = 2.0
 #: How long a job waits whose earlier run may still go on, while the ledger cannot say.
 PUT_OFF_SECONDS = 10
-#: A connection and an answer, and what the machine may add.
-LONGEST_WRITE_SECONDS = clients.CONNECT_TIMEOUT_SECONDS + clients.LEAN_ANSWER_TIMEOUT_SECONDS + 4.0
+#: What a loaded machine may add to a write.
+SLACK_SECONDS = 3.0
+#: Every attempt that the wire makes of one write, its pauses between them, and the slack: nothing of a write is under way for longer.
+LONGEST_WRITE_SECONDS = ATTEMPTS * (clients.LEAN_ANSWER_TIMEOUT_SECONDS + LONGEST_PAUSE_SECONDS) + SLACK_SECONDS
 #: Results that wait for Celery to hear of the end of their run.
 REMEMBERED = 10_000
 
