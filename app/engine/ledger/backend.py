@@ -4,7 +4,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard.process import current_process
@@ -32,6 +33,8 @@ from app.topology.tables import LEDGER
 #: Characters. What might not fit into an item of 400 KB has to fail its own task, and does so only where that still runs.
 LARGEST_HANDED_OVER = 90_000
 _FINAL = frozenset({states.SUCCESS, states.FAILURE})
+#: What ends a run. Every other state is what a run says of itself while it goes on.
+_SETTLING = states.READY_STATES | {states.RETRY, states.IGNORED}
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_READ = 100
 
@@ -55,6 +58,7 @@ class LedgerBackend(KeyValueStoreBackend):
 
     | (none) | STARTED | RETRY | ── any state ──▶ | that state |
     | SUCCESS | ── any state ──▶ | SUCCESS |        a redelivered run cannot undo it
+    | STARTED, claimed | ── progress ──▶ | STARTED, claimed, with the progress |
     """
 
     key_t = staticmethod(bytes_to_str)
@@ -91,16 +95,42 @@ class LedgerBackend(KeyValueStoreBackend):
         A result that is too large, or not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
         killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
         """
+        stored = result
+        with self._given_back_if_refused(task_id, state):
+            stored = super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+        return stored
+
+    @contextmanager
+    def _given_back_if_refused(self, task_id: str, state: str) -> Iterator[None]:
         try:
-            return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+            yield
         except (ClientError, BotoCoreError, OSError, Unanswered, BackendStoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
                 raise
             if is_event_loop():
                 logger.exception("state not stored", extra={"task_id": task_id, "state": state})
-                return result
+                return
             logger.exception("ledger refuses the state, message given back", extra={"task_id": task_id, "state": state})
             raise Reject(f"The ledger refuses the state {state}: {error}", requeue=True) from error
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS) -> None:
+        if not store_result or getattr(request, "ignore_result", False):
+            self._keep_end(task_id, None, state, request)
+        super().mark_as_done(task_id, result, request, store_result, state)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: Any,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        state: str = states.FAILURE,
+    ) -> None:
+        if not store_result:
+            self._keep_end(task_id, exc, state, request)
+        super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
 
     # -- task results ---------------------------------------------------------------------------------------------
 
@@ -112,15 +142,44 @@ class LedgerBackend(KeyValueStoreBackend):
         book, tag = self._book_of(request)
         if book is not None and state == states.STARTED and FENCE in item:
             return result  # its claim says so
-        if book is not None and state in _FINAL and FENCE in item and getattr(request, "chord", None):
+        if FENCE in item and state not in _SETTLING:
+            self._store_beside_claim(item)
+        elif book is not None and state in _FINAL and FENCE in item and getattr(request, "chord", None):
             self._store_part(item)
         else:
             self._keep(book, tag, state, item)
         return result
 
+    def _store_beside_claim(self, item: dict[str, Any]) -> bool:
+        """What a run says while it goes on. False, and nothing is stored, if the claim is somebody else's by now."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={KEY: item[KEY]},
+                UpdateExpression="SET #result = :result",
+                ConditionExpression="#fence = :fence AND #state = :started",
+                ExpressionAttributeNames={"#result": "result", "#fence": FENCE, "#state": "state"},
+                ExpressionAttributeValues={":result": item["result"], ":fence": item[FENCE], ":started": {"S": states.STARTED}},
+            )
+        except ClientError as error:
+            if not is_condition(error):
+                raise
+            return False
+        return True
+
+    def _keep_end(self, task_id: str, error: Any, state: str, request: Any) -> None:
+        """Of a claimed run whose result nobody wants: that it has ended, and how."""
+        item = {KEY: {"S": self.get_key_for_task(task_id)}, TTL: {"N": str(self._expires_at())}}
+        item |= describe_run(state, error, request, recorded_at=self._clock())
+        if FENCE in item:
+            book, tag = self._book_of(request)
+            with self._given_back_if_refused(task_id, state):
+                self._ensure_retryable(self._keep, book, tag, state, item)
+
     def _keep(self, book: "Book | None", tag: str, state: str, item: dict[str, Any]) -> None:
         """Have the worker store it with others, or store it now."""
-        if book is not None and state in _FINAL and len(item["result"]["S"]) <= LARGEST_HANDED_OVER and book.hand_over(tag, item):
+        is_small = len(item.get("result", {}).get("S", "")) <= LARGEST_HANDED_OVER
+        if book is not None and state in _FINAL and is_small and book.hand_over(tag, item):
             return
         try:
             self._client.put_item(TableName=self._table, Item=item, **condition_of(item))
@@ -137,21 +196,8 @@ class LedgerBackend(KeyValueStoreBackend):
 
         If it dies in between, its claim ends by itself, and it runs again.
         """
-        self._this_thread.part = item
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={KEY: item[KEY]},
-                UpdateExpression="SET #result = :result",
-                ConditionExpression="#fence = :fence AND #state = :started",
-                ExpressionAttributeNames={"#result": "result", "#fence": FENCE, "#state": "state"},
-                ExpressionAttributeValues={":result": item["result"], ":fence": item[FENCE], ":started": {"S": states.STARTED}},
-            )
-        except ClientError as error:
-            if not is_condition(error):
-                raise
-            # Another run has taken the part over, and will count it.
-            self._this_thread.part = None
+        # If another run has taken the part over, that one will count it.
+        self._this_thread.part = item if self._store_beside_claim(item) else None
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
         """Count a part that has ended; the last one sends the callback. A part that comes twice counts once."""

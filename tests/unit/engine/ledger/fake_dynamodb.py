@@ -56,6 +56,14 @@ class FakeDynamoDb:
         left = self._ask(f"batch of {len(puts)}", write)
         return {"UnprocessedItems": {TABLE: left} if left else {}}
 
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        keys = request["RequestItems"][TABLE]["Keys"]
+
+        def read() -> list[dict[str, Any]]:
+            return [item for key in keys if (item := self.table.get(key)) is not None]
+
+        return {"Responses": {TABLE: self._ask(f"get of {len(keys)}", read)}}
+
     @staticmethod
     def _check_size(items: Iterable[dict[str, Any]]) -> None:
         if any(len(str(item)) > _MOST_BYTES for item in items):
