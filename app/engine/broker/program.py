@@ -10,6 +10,7 @@ from app.engine.broker.concurrency import check_concurrency
 from app.engine.broker.connections import s3_client, sqs_client
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.producer import DirectProducer
+from app.engine.broker.quick_settings import quicken
 from app.engine.broker.sending import Sender
 from app.engine.job_ledger import JobLedger
 
@@ -36,6 +37,11 @@ class Program(Celery):
         keys = (connection.userid, connection.password)
         claims = ClaimChecks(options.claim_check, lambda: s3_client(region, options.endpoint_url, *keys)) if options.claim_check else None
         return Sender(options, lambda: sqs_client(region, endpoint, *keys), claims)
+
+    def _load_config(self) -> Any:
+        settings = super()._load_config()
+        quicken(settings)
+        return settings
 
     def send_task(self, name: str, *args: Any, **options: Any) -> Any:
         # Representations of arguments would stand readable in every message; nothing of ours reads them, and making them costs.

@@ -208,6 +208,9 @@ SEAMS = (
     Seam("celery.worker.request:Request.stamps", None, "control/revocations.py"),
     Seam("django_celery_beat.schedulers:DatabaseScheduler.tick", "self, event_t, min, heappop, heappush", "schedules/scheduler.py"),
     Seam("django_celery_beat.schedulers:DatabaseScheduler.max_interval", None, "schedules/scheduler.py"),
+    Seam("celery.app.base:Celery._load_config", "self", "broker/program.py"),
+    Seam("celery.app.utils:Settings.__getitem__", "self, key", "broker/quick_settings.py"),
+    Seam("celery.app.utils:Settings._to_keys", "self, key", "broker/quick_settings.py"),
     Seam("celery.signals:setup_logging", None, "logs/tasks.py"),
     Seam("celery.signals:task_prerun", None, "logs/tasks.py"),
     Seam("celery.signals:task_postrun", None, "logs/tasks.py"),
@@ -303,6 +306,7 @@ ON_INSTANCES = {
     "_endpoint": "botocore's client",
     "_request_signer": "botocore's client",
     "_verify": "botocore's HTTP session",
+    "_keys": "Celery's settings",
 }
 
 
