@@ -2,6 +2,7 @@
 
 received ──admit──▶ RUN (with a fence) ──run──▶ result ──stored──▶ told to SQS
              ├────▶ FINISHED: run before, or cancelled ──────────▶ deleted without a run
+             ├────▶ FAILED: this message's run, for good ────────▶ moved to the dead letters, if its worker could not
              └────▶ LATER: somebody else is running it ──────────▶ put off
 """
 
@@ -43,6 +44,10 @@ class Delivery(Protocol):
         """Whether a person has sent it back from the dead letters."""
 
     @property
+    def redrives(self) -> int:
+        """How often its job was sent back, this time included."""
+
+    @property
     def system_attributes(self) -> Mapping[str, str]:
         """What SQS says of the message."""
 
@@ -50,6 +55,7 @@ class Delivery(Protocol):
 class Verdict(Enum):
     RUN = "run"
     FINISHED = "finished"
+    FAILED = "failed"
     LATER = "later"
 
 
@@ -64,6 +70,18 @@ class Keeping(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedFailure:
+    """What the record of a failed run says of its exception."""
+
+    exception: str
+    """Its class, with its module."""
+    message: str
+    trace: str
+    """The formatted traceback, or nothing."""
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Admission:
     """What is to be done with a delivery."""
 
@@ -73,6 +91,8 @@ class Admission:
     """How long a job is put off."""
     is_copy: bool = False
     """Another message of the same job is being run; otherwise it is this very message."""
+    failure: RecordedFailure | None = None
+    """Of a job that has failed."""
 
 
 RUN = Admission(verdict=Verdict.RUN)
@@ -90,8 +110,11 @@ class JobLedger(Protocol):
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give claims back: others may run the jobs at once."""
 
-    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
-        """Call ``then``, in any thread, when the outcome of that delivery's run is kept; at once, if there is none to keep."""
+    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None], failure: str = "") -> None:
+        """Call ``then``, in any thread, when the outcome of that delivery's run is kept; at once, if there is none to keep.
+
+        ``failure``, class and message: its message goes to the dead letters.
+        """
 
     def flush(self, within: float) -> bool:
         """Keep every outcome now. False if something is left after ``within`` seconds."""

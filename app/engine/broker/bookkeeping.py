@@ -13,7 +13,7 @@ from functools import partial
 
 from app.engine.broker.housekeeping import Housekeeping
 from app.engine.broker.received import Received
-from app.engine.job_ledger import RUN, Admission, JobLedger, Keeping, Verdict
+from app.engine.job_ledger import RUN, Admission, JobLedger, Keeping, RecordedFailure, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ RENEWAL_PAUSE_SECONDS = 0.5
 class Bookkeeping:
     """``ledger()`` is asked each time: the worker's application is known only when it runs.
 
-    ``show`` makes messages visible again, ``reopen`` one that the worker had settled; ``discard`` deletes one without a run, ``put_off`` sends a copy away for some
+    ``show`` makes messages visible again, ``reopen`` one that the worker had settled; ``discard`` deletes one without a run,
+    ``bury`` moves one whose run has failed to the dead letters, ``put_off`` sends a copy away for some
     seconds; ``held`` are all that the worker has; ``on_lost`` gets a delivery whose claim is somebody else's.
     """
 
@@ -39,6 +40,7 @@ class Bookkeeping:
         show: Callable[[Iterable[Received], int], None],
         reopen: Callable[[Received], None],
         discard: Callable[[Received], None],
+        bury: Callable[[Received, RecordedFailure], None],
         put_off: Callable[[Received, int], None],
         held: Callable[[], Iterable[Received]],
         on_lost: Callable[[Received, str], None],
@@ -49,6 +51,7 @@ class Bookkeeping:
         self._show = show
         self._reopen = reopen
         self._discard = discard
+        self._bury = bury
         self._put_off = put_off
         self._held = held
         self._on_lost = on_lost
@@ -85,11 +88,13 @@ class Bookkeeping:
                 self._start_renewal()
             return True
         logger.info(
-            "job not run again" if admission.verdict is Verdict.FINISHED else "job put off",
+            "job put off" if admission.verdict is Verdict.LATER else "job not run again",
             extra={"queue": delivery.queue, "task": delivery.task, "task_id": delivery.task_id, "reason": admission.reason},
         )
         if admission.verdict is Verdict.FINISHED:
             self._discard(delivery)
+        elif admission.failure is not None:
+            self._bury(delivery, admission.failure)
         elif admission.is_copy:
             self._put_off(delivery, admission.seconds)
         else:
@@ -103,15 +108,15 @@ class Bookkeeping:
 
     # -- results ----------------------------------------------------------------------------------------------------------
 
-    def after_result(self, delivery: Received, settle: Callable[[], None]) -> None:
-        """Have SQS told as soon as what the run had to say is kept. Never waits."""
+    def after_result(self, delivery: Received, settle: Callable[[], None], failure: str = "") -> None:
+        """Have SQS told as soon as what the run had to say is kept. Never waits. ``failure``, if it has no result of its own, is kept as such."""
         ledger = self._ledger()
         if ledger is None:
             settle()
             return
         with self._lock:
             self._unkept[delivery.tag] = delivery
-        ledger.when_kept(delivery, partial(self._kept, delivery, settle))
+        ledger.when_kept(delivery, partial(self._kept, delivery, settle), failure)
 
     def _kept(self, delivery: Received, settle: Callable[[], None], keeping: Keeping) -> None:
         if keeping is Keeping.STORED:

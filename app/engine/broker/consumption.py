@@ -11,19 +11,20 @@ from celery.exceptions import NotRegistered
 
 from app.engine.broker import claim_check, envelope
 from app.engine.broker.bookkeeping import Bookkeeping
-from app.engine.broker.dead_letters import Cause, Reason, dead_letter
+from app.engine.broker.dead_letters import Cause, Reason, dead_letter, recorded
 from app.engine.broker.delays import EARLY_SECONDS, delay_seconds
 from app.engine.broker.housekeeping import Housekeeping
 from app.engine.broker.inspection import Refused, UnknownTask, inspect_arguments, inspect_envelope
 from app.engine.broker.intake import Intake
 from app.engine.broker.leases import Leases
+from app.engine.broker.lineage import NEVER, REDRIVE, lineage_of, sent_back_elsewhere
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
 from app.engine.broker.received import CAUSE, REASON, Received
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
-from app.engine.job_ledger import FENCE
+from app.engine.job_ledger import FENCE, RecordedFailure
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Consumption:
             show=self._settlement.give_back,
             reopen=self._reopen,
             discard=self._settlement.delete,
+            bury=self._bury_again,
             put_off=self._put_off,
             held=self._held,
             on_lost=self._lose,
@@ -139,7 +141,7 @@ class Consumption:
         noted = self._causes.pop(tag, None)
         if (received := self.intake.settled(tag, for_good=True)) is not None:
             why = noted or cause or Cause(reason=Reason.REJECTED, message="The worker would not run the message.")
-            self._bookkeeping.after_result(received, lambda: self._bury(received, why))
+            self._bookkeeping.after_result(received, lambda: self._bury(received, why), why.error)
 
     def note_cause(self, tag: str, cause: Cause) -> None:
         # A task that acknowledges early is told to have failed when nobody will settle it any more.
@@ -187,6 +189,10 @@ class Consumption:
         else:
             self._settlement.move(received, facts.dead_letter_url, dead_letter(received, cause))
 
+    def _bury_again(self, received: Received, failure: RecordedFailure) -> None:
+        """Its run failed for good, and its worker died before the message was moved, or before the moved one was deleted."""
+        self._bury(received, recorded(failure, task=received.task))
+
     def _again(self, received: Received) -> None:
         """A message came that this worker has settled."""
         if (unburied := self._unburied.get(received.identity)) is not None:
@@ -208,6 +214,7 @@ class Consumption:
                 received.raw["Body"], queue=received.queue, now=now, latest_eta_seconds=self._options.latest_eta_seconds
             )
             received.task, received.task_id = inspected.task, inspected.id
+            _trace_back(received, inspected.payload["headers"])
             if inspected.eta is not None and inspected.eta - now > EARLY_SECONDS:
                 self._put_off(received, delay_seconds(inspected.eta, now, self._options.longest_delay_seconds))
                 return None
@@ -314,9 +321,22 @@ class Consumption:
             logger.error("queue was not polled although there was room: a new receiver takes over", extra={"queue": queue})
 
 
+def _trace_back(received: Received, headers: dict[str, Any]) -> None:
+    """Of a job that was sent back: its attempts begin anew, and its retries are told where it comes from."""
+    lineage = lineage_of(received.message_attributes, headers)
+    if received.is_redriven:
+        if CAUSE in received.message_attributes or lineage is None:
+            lineage = sent_back_elsewhere(lineage or NEVER)
+        headers["retries"] = 0
+        headers[REDRIVE] = lineage.as_header()
+    received.lineage = lineage
+
+
 def _same_again(received: Received) -> dict[str, Any]:
     entry: dict[str, Any] = {"MessageBody": received.raw["Body"]}
-    attributes = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE)}
+    attributes = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE, REDRIVE)}
+    if received.is_redriven and received.lineage is not None:
+        attributes = {REDRIVE: received.lineage.as_attribute()} | attributes
     if attributes:
         entry["MessageAttributes"] = attributes
     if group := received.system_attributes.get("MessageGroupId"):

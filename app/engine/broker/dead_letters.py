@@ -1,7 +1,8 @@
 """A message that will never succeed goes to its queue's dead letters at once, as it came, with its cause beside it.
 
 The body is the original one, so that redriving it is sending it back. The cause stands in two message attributes:
-``reason`` (one of :class:`Reason` or of the inspection's slugs) and ``cause`` (JSON, readable in the SQS console).
+``reason`` (one of :class:`Reason` or of the inspection's slugs) and ``cause`` (JSON, readable in the SQS console). A job that was sent
+back before says so in a third, ``redrive``.
 What SQS's own redrive policy moves (a job that kills its worker) carries neither.
 """
 
@@ -15,12 +16,15 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
+from app.engine.broker.lineage import REDRIVE
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES
 from app.engine.broker.received import CAUSE, REASON, Received
+from app.engine.job_ledger import RecordedFailure
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST_ATTRIBUTES = 10
 LONGEST_MESSAGE = 1000
+LONGEST_ERROR = 500
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Quoted, a UUID, or a word, which changes from job to job if it is not made of letters only.
@@ -55,12 +59,29 @@ class Cause:
     queue: str = ""
     failed_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
+    @property
+    def error(self) -> str:
+        """In one line."""
+        return f"{self.exception or self.reason}: {self.message}"[:LONGEST_ERROR]
+
 
 def failure(error: BaseException, *, task: str, attempts: int, text: str | None = None, trace: str = "") -> Cause:
     """The cause that an exception makes. ``text`` and ``trace`` stand for those of an exception that came from a child process."""
-    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    message = _said(error) if text is None else text
-    place = _place(trace) or _place_of(error.__traceback__)
+    return _failed(
+        kind=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        message=_said(error) if text is None else text,
+        place=_place(trace) or _place_of(error.__traceback__),
+        task=task,
+        attempts=attempts,
+    )
+
+
+def recorded(failure: RecordedFailure, *, task: str) -> Cause:
+    """The cause of a run that is known from its record only."""
+    return _failed(kind=failure.exception, message=failure.message, place=_place(failure.trace), task=task, attempts=failure.attempts)
+
+
+def _failed(*, kind: str, message: str, place: str, task: str, attempts: int) -> Cause:
     return Cause(
         reason=Reason.FAILED,
         message=message[:LONGEST_MESSAGE],
@@ -87,6 +108,8 @@ def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
         REASON: {"DataType": "String", "StringValue": _allowed(cause.reason)},
         CAUSE: {"DataType": "String", "StringValue": json.dumps(asdict(cause), ensure_ascii=True, separators=(",", ":"))},
     }
+    if received.lineage is not None:
+        wanted[REDRIVE] = received.lineage.as_attribute()
     wanted |= {name: value for name, value in received.message_attributes.items() if name not in wanted}
     room = LARGEST_MESSAGE_BYTES - len(body.encode("utf-8", "surrogatepass"))
     attributes: dict[str, Any] = {}

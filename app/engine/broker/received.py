@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.engine.broker.lineage import REDRIVE, Lineage
+
 #: The message attributes of a dead letter.
 REASON = "reason"
 CAUSE = "cause"
@@ -35,6 +37,8 @@ class Received:
     """Of its claim in the ledger of jobs, if there is one."""
     fenced_at: float = 0.0
     """When that was made or renewed, monotonic."""
+    lineage: Lineage | None = None
+    """Of a job that was sent back from the dead letters before."""
     is_lost: bool = False
     """Its lease lapsed: somebody else may have it."""
 
@@ -67,5 +71,9 @@ class Received:
 
     @property
     def is_redriven(self) -> bool:
-        """Whether it carries the cause of a dead letter: somebody has sent it back."""
-        return CAUSE in self.message_attributes
+        """Whether somebody has sent it back from the dead letters: it says so, or it still carries the cause of its death."""
+        return not self.message_attributes.keys().isdisjoint((REDRIVE, CAUSE))
+
+    @property
+    def redrives(self) -> int:
+        return self.lineage.count if self.lineage else 0

@@ -174,12 +174,12 @@ class Book:
             while len(self._results) > REMEMBERED:
                 self._results.popitem(last=False)
 
-    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None], failure: str = "") -> None:
         self._collect()
         with self._lock:
             item = self._results.pop(delivery.tag, None)
         if item is None and delivery.fence is not None:
-            self._pool.submit(self._close, delivery, then)
+            self._pool.submit(self._close, delivery, then, failure)
             return
         if not item:
             self._kept(delivery, then, Keeping.STORED)
@@ -197,10 +197,10 @@ class Book:
         self._forget(delivery)
         then(keeping)
 
-    def _close(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+    def _close(self, delivery: Delivery, then: Callable[[Keeping], None], failure: str) -> None:
         """A run that is over and had nothing to say."""
         try:
-            self._claims.close(self._key_of(delivery.task_id), delivery)
+            self._claims.close(self._key_of(delivery.task_id), delivery, failure)
         except Exception as error:  # noqa: BLE001 — as above; its claim ends by itself, and no message is left that asks for another run
             logger.warning("claim not closed", extra={"task_id": delivery.task_id, "reason": str(error)[:300]})
         self._kept(delivery, then, Keeping.STORED)

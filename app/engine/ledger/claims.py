@@ -5,14 +5,19 @@
        ├──── given back ─────────────────▶ STARTED, lease over
        ├──── lease over, claimed again ──▶ STARTED, fence + 1          the earlier run has lost: nothing it says is stored
        ├──── RETRY ──claim of the next attempt──▶ STARTED, fence + 1
-       └──── SUCCESS | FAILURE | REVOKED ──message comes again──▶ not run
-    FAILURE ──redriven from the dead letters──▶ STARTED, fence + 1
+       ├──── SUCCESS | REVOKED ──message comes again──▶ not run
+       ├──── FAILURE ──the same message comes again──▶ to the dead letters: its worker had no time to move it
+       │       └────── a copy of it comes ──▶ not run
+       └──── its message is among the dead letters, without a cause ──▶ DEAD
+    FAILURE | RETRY | IGNORED | STARTED, lease over ──sent back once more than recorded──▶ STARTED, fence + 1
+    DEAD ──its message is back, whoever sent it──▶ STARTED, fence + 1
 
 A delivery says which of the job's runs it asks for by its generation: replaced how often, then retried how often. One that
 asks for an earlier generation than the recorded one is history. Source: the fencing tokens of Kleppmann, Designing
 Data-Intensive Applications, chapter 8.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -21,7 +26,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 from celery import states
 
-from app.engine.job_ledger import RUN, Admission, Delivery, Verdict
+from app.engine.job_ledger import RUN, Admission, Delivery, RecordedFailure, Verdict
 from app.topology.tables import LEDGER
 
 KEY = LEDGER.partition_key.name
@@ -32,21 +37,28 @@ _RETRIES_PER_REPLACEMENT = 1_000_000
 SHORTEST_WAIT_SECONDS = 1
 LONGEST_WAIT_SECONDS = 900
 
+DEAD = "DEAD"
+"""Not of Celery: it was delivered as often as its queue allows and never settled."""
+
 _STATES = {
     f":{state.lower()}": {"S": state}
-    for state in (states.SUCCESS, states.REVOKED, states.FAILURE, states.RETRY, states.IGNORED, states.STARTED)
+    for state in (states.SUCCESS, states.REVOKED, states.FAILURE, states.RETRY, states.IGNORED, states.STARTED, DEAD)
 }
 _IS_NEW = "attribute_not_exists(#key)"
 _IS_OPEN = "NOT #state IN (:success, :revoked, :failure)"
 _IS_EARLIER = "(attribute_not_exists(#generation) OR #generation < :generation)"
-_OVER = (":success", ":revoked", ":failure", ":retry", ":ignored")
+_OVER = (":success", ":revoked", ":failure", ":retry", ":ignored", ":dead")
 _IS_RUNNING = f"NOT #state IN ({', '.join(_OVER)})"
 _IS_THIS_RUN = f"{_IS_RUNNING} AND #generation = :generation"
 _LEASE_IS_OVER = "#lease_until < :now"
 #: The answer to our own claim got lost, and we ask again.
 _IS_OURS = "(#holder = :holder AND #message_id = :message_id)"
-_MAY_CLAIM = f"{_IS_NEW} OR ({_IS_OPEN} AND {_IS_EARLIER}) OR ({_IS_THIS_RUN} AND ({_LEASE_IS_OVER} OR {_IS_OURS}))"
-_IS_REDRIVEN = "#state = :failure"
+_MAY_CLAIM = f"{_IS_NEW} OR #state = :dead OR ({_IS_OPEN} AND {_IS_EARLIER}) OR ({_IS_THIS_RUN} AND ({_LEASE_IS_OVER} OR {_IS_OURS}))"
+#: Twice the same redrive is a copy.
+_IS_REDRIVEN = (
+    "(attribute_not_exists(#redrives) OR #redrives < :redrives)"
+    f" AND (#state IN (:failure, :retry, :ignored) OR (NOT #state IN (:success, :revoked) AND {_LEASE_IS_OVER}))"
+)
 _NAMES = {"#key": KEY, "#ttl": TTL} | {f"#{name}": name for name in ("state", "result", "error", "fence")}
 
 
@@ -89,6 +101,8 @@ class Claims:
             "receives": {"N": str(delivery.receive_count)},
             "claimed_at": _number(now),
         } | _lineage(headers, delivery)
+        if delivery.redrives or delivery.is_redriven:
+            told["redrives"] = {"N": str(delivery.redrives)}
         # Every name is written as a placeholder: DynamoDB reserves some 570 words.
         sets = ", ".join(f"#{name} = :{name}" for name in told)
         try:
@@ -98,7 +112,7 @@ class Claims:
                 UpdateExpression=(
                     f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE #result, #error"
                 ),
-                ConditionExpression=f"{_MAY_CLAIM} OR {_IS_REDRIVEN}" if delivery.is_redriven else _MAY_CLAIM,
+                ConditionExpression=f"{_MAY_CLAIM} OR ({_IS_REDRIVEN})" if delivery.is_redriven else _MAY_CLAIM,
                 ExpressionAttributeNames=_NAMES | {f"#{name}": name for name in told},
                 ExpressionAttributeValues={f":{name}": value for name, value in told.items()}
                 | _STATES
@@ -122,9 +136,12 @@ class Claims:
 
     def _refusal(self, item: Mapping[str, Any], delivery: Delivery, now: float) -> Admission:
         state = item.get("state", {}).get("S", "")
+        if state == states.FAILURE and item.get("message_id", {}).get("S", delivery.message_id) == delivery.message_id:
+            return Admission(verdict=Verdict.FAILED, reason="it failed for good before it was moved", failure=read_failure(item))
         if state in states.READY_STATES or state == states.IGNORED:
             return Admission(verdict=Verdict.FINISHED, reason=f"the ledger says {state}")
-        if int(item.get("generation", {}).get("N", 0)) > generation_of(delivery.payload["headers"]) or state == states.RETRY:
+        is_history = int(item.get("generation", {}).get("N", 0)) > generation_of(delivery.payload["headers"]) or state == states.RETRY
+        if is_history and not (delivery.is_redriven and int(item.get("redrives", {}).get("N", 0)) < delivery.redrives):
             return Admission(verdict=Verdict.FINISHED, reason="its next attempt has begun or is on its way")
         until = float(item.get("lease_until", {}).get("N", 0))
         return Admission(
@@ -145,18 +162,26 @@ class Claims:
     def _set_lease(self, key: str, delivery: Delivery, until: float) -> bool:
         return self._update_ours(key, delivery, "SET #lease_until = :until", {":until": _number(until)})
 
-    def close(self, key: str, delivery: Delivery) -> bool:
-        """The run is over and has nothing to say (``Ignore``): neither running nor finished, and not to be run again."""
-        return self._update_ours(key, delivery, "SET #state = :ignored, #lease_until = :until", {":until": {"N": "0"}})
+    def close(self, key: str, delivery: Delivery, failure: str = "") -> bool:
+        """The run is over and has nothing to say (``Ignore``): neither running nor finished, and not to be run again.
 
-    def _update_ours(self, key: str, delivery: Delivery, change: str, values: Mapping[str, Any]) -> bool:
+        ``failure``: it failed for good, and its result is ignored, or it was rejected.
+        """
+        if not failure:
+            return self._update_ours(key, delivery, "SET #state = :ignored, #lease_until = :until", {":until": {"N": "0"}})
+        change = "SET #state = :failure, #lease_until = :until, #error = :error"
+        return self._update_ours(key, delivery, change, {":until": {"N": "0"}, ":error": {"S": failure}}, {"#error": "error"})
+
+    def _update_ours(
+        self, key: str, delivery: Delivery, change: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None
+    ) -> bool:
         try:
             self._client().update_item(
                 TableName=self._table,
                 Key={KEY: {"S": key}},
                 UpdateExpression=change,
                 ConditionExpression=f"#fence = :fence AND {_IS_RUNNING}",
-                ExpressionAttributeNames={"#state": "state", "#fence": "fence", "#lease_until": "lease_until"},
+                ExpressionAttributeNames={"#state": "state", "#fence": "fence", "#lease_until": "lease_until", **(names or {})},
                 ExpressionAttributeValues={**values, ":fence": {"N": str(delivery.fence)}, **{name: _STATES[name] for name in _OVER}},
             )
         except ClientError as error:
@@ -164,6 +189,19 @@ class Claims:
                 raise
             return False
         return True
+
+
+def read_failure(item: Mapping[str, Any]) -> RecordedFailure:
+    """Of the record of a job that failed for good. What is not there, or is not as Celery writes it, is empty."""
+    try:
+        told = json.loads(item["result"]["S"])
+        result = told["result"]
+        kind = f"{result.get('exc_module') or ''}.{result['exc_type']}".lstrip(".").removeprefix("builtins.")
+        message, trace = result["exc_message"], told.get("traceback")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        kind, message, trace = "", item.get("error", {}).get("S", ""), ""
+    text = ", ".join(str(part) for part in message) if isinstance(message, list) else str(message)
+    return RecordedFailure(exception=kind, message=text, trace=str(trace or ""), attempts=int(item.get("attempts", {}).get("N", 1)))
 
 
 def is_condition(error: ClientError) -> bool:

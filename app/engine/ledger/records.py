@@ -54,6 +54,7 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
     if (fence := fence_of(request)) is not None:
         attributes[FENCE] = {"N": str(fence)}
         attributes["generation"] = {"N": str(generation_of({name: getattr(request, name, None) for name in _GENERATION_HEADERS}))}
+    attributes |= _message(request)
     described = {
         "task": {"S": task},
         "queue": {"S": str(delivery.get("routing_key") or "?")},
@@ -68,6 +69,18 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
     if error:
         described["error"] = {"S": error[:LONGEST_ERROR]}
     return attributes | described
+
+
+def _message(request: Any) -> dict[str, Any]:
+    """Which message asked for the run, and how often its job was sent back: the claim's, which the record of a result replaces."""
+    told = getattr(request, "request_dict", None) or {}
+    properties = getattr(request, "properties", None) or told.get("properties") or {}
+    message_id = ((properties.get("delivery_info") or {}).get("sqs_message") or {}).get("MessageId")
+    message: dict[str, Any] = {"message_id": {"S": message_id}} if message_id else {}
+    redrive = getattr(request, "redrive", None) or told.get("redrive")
+    if isinstance(redrive, dict) and type(redrive.get("count")) is int:
+        message["redrives"] = {"N": str(redrive["count"])}
+    return message
 
 
 def _attempts(request: Any) -> int:

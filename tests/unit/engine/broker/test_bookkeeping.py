@@ -10,7 +10,7 @@ import pytest
 
 from app.engine.broker.bookkeeping import Bookkeeping
 from app.engine.broker.received import Received
-from app.engine.job_ledger import RUN, Admission, Delivery, Keeping, Verdict
+from app.engine.job_ledger import RUN, Admission, Delivery, Keeping, RecordedFailure, Verdict
 from tests.support.eventually import eventually
 
 URL = "https://sqs/1/jobs"
@@ -48,7 +48,7 @@ class FakeLedger:
         self.release_may_end.wait(10)
         self.released += [delivery.message_id for delivery in deliveries]
 
-    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None]) -> None:
+    def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None], failure: str = "") -> None:
         self.waiting[delivery.message_id] = then
 
     def flush(self, within: float) -> bool:
@@ -60,6 +60,7 @@ class Desk:
         self.ledger: FakeLedger | None = FakeLedger()
         self.shown: list[tuple[str, int]] = []
         self.discarded: list[str] = []
+        self.buried: list[tuple[str, str]] = []
         self.reopened: list[str] = []
         self.put_off: list[tuple[str, int]] = []
         self.held: list[Received] = []
@@ -71,6 +72,7 @@ class Desk:
             show=self._show,
             reopen=lambda one: self.reopened.append(one.message_id),
             discard=lambda one: self.discarded.append(one.message_id),
+            bury=lambda one, failure: self.buried.append((one.message_id, failure.exception)),
             put_off=lambda one, seconds: self.put_off.append((one.message_id, seconds)),
             held=lambda: list(self.held),
             on_lost=self._lose,
@@ -110,12 +112,14 @@ def test_what_the_ledger_admits_runs_and_the_rest_is_dealt_with(desk: Desk) -> N
         "m1": Admission(verdict=Verdict.FINISHED, reason="done"),
         "m2": Admission(verdict=Verdict.LATER, seconds=7, is_copy=True),
         "m3": Admission(verdict=Verdict.LATER, seconds=5),
+        "m5": Admission(verdict=Verdict.FAILED, failure=RecordedFailure(exception="ValueError", message="no", trace="", attempts=1)),
     }
 
-    admitted = desk.bookkeeping.admitted([message(number) for number in range(5)])
+    admitted = desk.bookkeeping.admitted([message(number) for number in range(6)])
 
     assert [one.message_id for one in admitted] == ["m0", "m4"]
     assert (desk.discarded, desk.put_off, desk.shown) == (["m1"], [("m2", 7)], [("m3", 5)])
+    assert desk.buried == [("m5", "ValueError")]
 
 
 @pytest.mark.parametrize(("visibility", "lease"), [(30, 29), (2, 1), (1, 0.5)])

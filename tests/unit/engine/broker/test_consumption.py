@@ -12,6 +12,7 @@ import pytest
 from app.engine.broker.claim_check import ClaimChecks
 from app.engine.broker.consumption import PARKED_SINCE, Consumption
 from app.engine.broker.dead_letters import Cause
+from app.engine.broker.lineage import ELSEWHERE, NEVER, REDRIVE, Redrive, lineage_of
 from app.engine.broker.options import BrokerOptions, ClaimCheckOptions, QueueOptions
 from app.engine.broker.received import CAUSE, Received
 from tests.support.eventually import eventually
@@ -74,9 +75,9 @@ class Bench:
         assert received is not None
         return received
 
-    def deliver(self, message: dict[str, Any] | None = None) -> Received:
+    def deliver(self, message: dict[str, Any] | None = None, **more: Any) -> Received:
         self.consume()
-        self.put(message or valid_message())
+        self.put(message or valid_message(), **more)
         return self.take()
 
     def claim(self, body: str = '[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]') -> dict[str, str]:
@@ -332,14 +333,15 @@ def test_nobody_can_have_a_message_parked_for_ever(bench: Bench, since: str) -> 
     assert now <= int(entry["MessageAttributes"][PARKED_SINCE]["StringValue"]) <= now + 10
 
 
-def test_a_message_that_is_not_due_is_sent_again_without_the_traces_of_an_earlier_failure(bench: Bench) -> None:
+def test_a_message_that_is_not_due_is_sent_again_without_the_cause_of_an_earlier_death_and_is_still_sent_back(bench: Bench) -> None:
     bench.consume()
     kept = {"DataType": "String", "StringValue": "kept"}
     bench.put(valid_message(eta=in_seconds(100)), MessageAttributes={"reason": kept, "cause": kept, "own": kept})
 
     eventually(bench.sqs.gone, ["m#1"])
     ((url, entry),) = bench.sqs.sent()
-    assert (url, entry["MessageAttributes"]) == (URL, {"own": kept})
+    assert (url, set(entry["MessageAttributes"])) == (URL, {"own", REDRIVE})
+    assert lineage_of(entry["MessageAttributes"]).count == 1  # type: ignore[union-attr]
     assert 98 <= entry["DelaySeconds"] <= 100
 
 
@@ -375,3 +377,57 @@ def test_everything_in_hand_is_looked_after_by_the_heartbeat(make: Callable[...,
 
     eventually(lambda: bench.sqs.entries("change_message_visibility_batch"))
     assert bench.sqs.entries("change_message_visibility_batch")[0] == {"Id": "0", "ReceiptHandle": "m#1", "VisibilityTimeout": 1}
+
+
+# -- sent back from the dead letters --------------------------------------------------------------------------------------
+
+
+def test_a_message_that_was_sent_back_begins_its_attempts_anew_and_its_retries_will_say_so(bench: Bench) -> None:
+    lineage = NEVER.and_then(Redrive(by="ada", at="2026-01-02", letter="jobs-1"))
+
+    received = bench.deliver(valid_message(retries=3), MessageAttributes={REDRIVE: lineage.as_attribute()})
+
+    assert received.is_redriven
+    assert received.redrives == 1
+    assert received.payload["headers"]["retries"] == 0
+    assert received.payload["headers"][REDRIVE] == lineage.as_header()
+
+
+def test_its_retry_counts_on_and_remembers_where_it_comes_from(bench: Bench) -> None:
+    lineage = NEVER.and_then(Redrive(by="ada", at="2026-01-02"))
+
+    received = bench.deliver(valid_message(retries=2, redrive=lineage.as_header()))
+
+    assert not received.is_redriven
+    assert (received.redrives, received.payload["headers"]["retries"]) == (1, 2)
+
+
+def test_its_second_death_shows_the_first(bench: Bench) -> None:
+    lineage = NEVER.and_then(Redrive(by="ada", at="2026-01-02"))
+    received = bench.deliver(valid_message(retries=2, redrive=lineage.as_header()))
+
+    bench.consumption.refuse(received.tag, FAILED)
+
+    ((_, entry),) = eventually(bench.sqs.sent)
+    assert lineage_of(entry["MessageAttributes"]) == lineage
+
+
+def test_what_another_tool_has_sent_back_is_known_by_its_cause_and_counted(bench: Bench) -> None:
+    lineage = NEVER.and_then(Redrive(by="ada", at="2026-01-02"))
+    cause = {"DataType": "String", "StringValue": "{}"}
+
+    received = bench.deliver(valid_message(retries=3), MessageAttributes={CAUSE: cause, REDRIVE: lineage.as_attribute()})
+
+    assert received.lineage is not None
+    assert (received.redrives, received.lineage.redrives[-1].by) == (2, ELSEWHERE)
+    assert received.payload["headers"]["retries"] == 0
+
+
+def test_what_was_sent_back_and_is_put_off_stays_sent_back(bench: Bench) -> None:
+    bench.consume()
+    lineage = NEVER.and_then(Redrive(by="ada", at="2026-01-02"))
+    later = (datetime.now(UTC) + timedelta(seconds=120)).isoformat()
+    bench.put(valid_message(eta=later), MessageAttributes={REDRIVE: lineage.as_attribute()})
+
+    ((_, entry),) = eventually(bench.sqs.sent)
+    assert lineage_of(entry["MessageAttributes"]) == lineage

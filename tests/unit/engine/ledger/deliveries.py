@@ -14,6 +14,7 @@ class FakeDelivery:
     queue: str = "default"
     receive_count: int = 1
     is_redriven: bool = False
+    redrives: int = 0
     fence: int | None = None
     headers: dict[str, Any] = field(default_factory=dict)
     system_attributes: Mapping[str, str] = field(default_factory=dict)

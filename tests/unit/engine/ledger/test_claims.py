@@ -7,9 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 from celery import states
 
-from app.engine.job_ledger import Verdict
+from app.engine.job_ledger import RecordedFailure, Verdict
 from app.engine.ledger.book import condition_of
-from app.engine.ledger.claims import Claims, generation_of
+from app.engine.ledger.claims import DEAD, Claims, generation_of
 from tests.unit.engine.ledger.deliveries import FakeDelivery
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
 
@@ -64,25 +64,96 @@ def test_the_first_claim_runs_and_says_who_runs_what_since_when(desk: Desk) -> N
 @pytest.mark.parametrize("state", [states.SUCCESS, states.FAILURE, states.REVOKED])
 def test_a_finished_job_is_not_run_again(desk: Desk, state: str) -> None:
     claim(desk.first, FakeDelivery())
-    desk.finish(state, generation={"N": "1"})
+    desk.finish(state, generation={"N": "1"}, message_id={"S": "m1"})
 
     assert claim(desk.second, FakeDelivery(message_id="m2")) is Verdict.FINISHED
 
 
-def test_a_failed_job_that_a_person_sends_back_runs_again(desk: Desk) -> None:
+FAILURE = '{"status": "FAILURE", "result": {"exc_type": "NoCard", "exc_message": ["of ada"], "exc_module": "shop"}, "traceback": "in pay"}'
+
+
+@pytest.mark.parametrize("known", [{}, {"message_id": {"S": "m1"}}])
+def test_a_message_whose_run_failed_and_that_comes_again_is_to_be_moved_with_its_cause(desk: Desk, known: dict[str, Any]) -> None:
     claim(desk.first, FakeDelivery())
-    desk.finish(states.FAILURE, generation={"N": "1"})
-    redriven = FakeDelivery(message_id="m2", is_redriven=True)
+    desk.finish(states.FAILURE, attempts={"N": "4"}, result={"S": FAILURE}, **known)
+
+    answer = desk.second.claim("1", FakeDelivery(receive_count=2), LEASE, "other@host")
+
+    assert answer.verdict is Verdict.FAILED
+    assert answer.failure == RecordedFailure(exception="shop.NoCard", message="of ada", trace="in pay", attempts=4)
+
+
+@pytest.mark.parametrize("result", ["", "[]", '{"result": {"exc_type": 3}}', '{"result": "x"}'])
+def test_a_failure_that_cannot_be_read_is_one_all_the_same(desk: Desk, result: str) -> None:
+    claim(desk.first, FakeDelivery())
+    desk.finish(states.FAILURE, result={"S": result}, error={"S": "NoCard: of ada"})
+
+    failure = desk.second.claim("1", FakeDelivery(), LEASE, "other@host").failure
+
+    assert failure is not None
+    assert (failure.exception, failure.message) == ("", "NoCard: of ada")
+
+
+def test_a_run_that_fails_without_a_result_of_its_own_has_failed(desk: Desk) -> None:
+    delivery = FakeDelivery()
+    claim(desk.first, delivery)
+    assert desk.first.close("1", delivery, "ValueError: no")
+
+    failure = desk.second.claim("1", FakeDelivery(receive_count=2), LEASE, "other@host").failure
+
+    assert desk.dynamodb.item("1")["state"]["S"] == states.FAILURE
+    assert failure is not None
+    assert failure.message == "ValueError: no"
+
+
+@pytest.mark.parametrize("state", [states.FAILURE, states.RETRY, states.IGNORED])
+def test_a_failed_job_that_a_person_sends_back_runs_again(desk: Desk, state: str) -> None:
+    claim(desk.first, FakeDelivery(headers={"retries": 3}))
+    desk.finish(state, generation={"N": "4"}, message_id={"S": "m1"})
+    redriven = FakeDelivery(message_id="m2", is_redriven=True, redrives=1)
 
     assert claim(desk.second, redriven) is Verdict.RUN
     assert redriven.fence == 2
+    assert desk.dynamodb.item("1")["redrives"] == {"N": "1"}
+
+
+def test_a_redrive_that_was_sent_twice_runs_once_and_the_next_one_again(desk: Desk) -> None:
+    claim(desk.first, FakeDelivery(headers={"retries": 3}))
+    desk.finish(states.FAILURE, message_id={"S": "m1"})
+    claim(desk.first, FakeDelivery(message_id="m2", is_redriven=True, redrives=1))
+    copy = FakeDelivery(message_id="m3", is_redriven=True, redrives=1)
+
+    running = desk.second.claim("1", copy, LEASE, "other@host")
+    desk.finish(states.FAILURE, message_id={"S": "m2"}, redrives={"N": "1"})
+
+    assert (running.verdict, running.is_copy) == (Verdict.LATER, True)
+    assert claim(desk.second, copy) is Verdict.FINISHED
+    assert claim(desk.second, FakeDelivery(message_id="m4", is_redriven=True, redrives=2)) is Verdict.RUN
+
+
+def test_a_job_that_is_sent_back_waits_for_the_lease_of_the_run_that_died(desk: Desk) -> None:
+    claim(desk.first, FakeDelivery(headers={"retries": 3}))
+    redriven = FakeDelivery(message_id="m2", is_redriven=True, redrives=1)
+
+    assert claim(desk.second, redriven) is Verdict.LATER
+    desk.now += LEASE + 1
+    assert claim(desk.second, redriven) is Verdict.RUN
+
+
+def test_a_dead_job_whose_message_is_back_runs_whoever_sent_it(desk: Desk) -> None:
+    delivery = FakeDelivery(headers={"retries": 3})
+    claim(desk.first, delivery)
+    desk.finish(DEAD, generation={"N": "4"})
+
+    assert not desk.first.renew("1", delivery, LEASE)
+    assert claim(desk.second, FakeDelivery(message_id="m2", headers={"retries": 3})) is Verdict.RUN
 
 
 def test_a_successful_job_that_a_person_sends_back_does_not_run_again(desk: Desk) -> None:
     claim(desk.first, FakeDelivery())
     desk.finish(states.SUCCESS, generation={"N": "1"})
 
-    assert claim(desk.second, FakeDelivery(message_id="m2", is_redriven=True)) is Verdict.FINISHED
+    assert claim(desk.second, FakeDelivery(message_id="m2", is_redriven=True, redrives=1)) is Verdict.FINISHED
 
 
 def test_a_copy_of_a_running_job_is_put_off_until_the_lease_is_over(desk: Desk) -> None:
