@@ -17,9 +17,10 @@ class NoAnswer(TransientError):
 
 
 class SharedReading(Generic[T]):
-    """Reads a source on a thread of its own, and gives everyone who asks within ``max_age`` the same answer.
+    """Reads a source on a thread of its own, and gives everyone who asks within ``max_age`` of its answer the same one.
 
-    A source that hangs costs whoever asks ``patience``, and the process one thread, however many ask.
+    A source that hangs costs whoever asks ``patience``, and the process one thread, however many ask. One that needs longer than
+    that is heard all the same: by whoever asks next.
     """
 
     def __init__(
@@ -36,17 +37,22 @@ class SharedReading(Generic[T]):
         self._clock = clock
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shared-reading")
-        self._begun_at = 0.0
+        self._answered_at = 0.0
         self._current: Future[T] | None = None
 
     def begin(self) -> "Future[T]":
         """Start to read, or join the reading that is under way or still fresh. Returns at once."""
         with self._lock:
-            now = self._clock()
-            if self._current is None or (self._current.done() and now - self._begun_at >= self._max_age.total_seconds()):
-                self._begun_at = now
-                self._current = self._thread.submit(self._read)
+            if self._current is None or (self._current.done() and self._clock() - self._answered_at >= self._max_age.total_seconds()):
+                self._current = self._thread.submit(self._read_now)
             return self._current
+
+    def _read_now(self) -> T:
+        try:
+            return self._read()
+        finally:
+            # Not when it was asked: an answer that took longer than it may be old would be thrown away by each who asks, for ever.
+            self._answered_at = self._clock()
 
     def wait(self, reading: "Future[T]") -> T:
         """The answer of what ``begin`` returned. Raises :class:`NoAnswer`, or what the source raised."""

@@ -12,7 +12,7 @@ PROMPT_SECONDS = 2
 
 def test_a_flooded_queue_keeps_no_job_of_another_waiting(make_broker: Callable[..., Broker]) -> None:
     broker = make_broker(weights={BUSY: 10, QUIET: 1})
-    broker.send("from app.engine.broker.bulk import publish_many\npublish_many(take, [(job, 0.05) for job in range(1000)])")
+    broker.send("from app.engine.broker.bulk import publish_many\npublish_many(take, [(job, 0.05) for job in range(4000)])")
     broker.start("-c", "2", "-Q", f"{BUSY},{QUIET}")
     eventually(lambda: len(broker.runs("end")) > 20)
     for job in range(5):

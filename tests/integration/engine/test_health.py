@@ -20,7 +20,7 @@ def _get(stack: Stack, path: str, **headers: str) -> Any:
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/workers"])
 def test_health_answers_a_word_to_anybody(site: Any, path: str) -> None:
-    answer = eventually(lambda: _get(site.stack, path), lambda found: found.status == 200)
+    answer = eventually(lambda: _get(site.stack, path), lambda found: found.status == 200, within=40)
 
     assert answer.body == {"status": "ok"}
 

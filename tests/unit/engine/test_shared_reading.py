@@ -56,6 +56,21 @@ def test_a_source_that_hangs_costs_one_thread_and_patience(source: Source) -> No
     assert source.reads == 1
 
 
+def test_an_answer_that_took_longer_than_it_may_be_old_is_heard(source: Source) -> None:
+    source.may_answer.clear()
+    clock = Clock()
+    shared = SharedReading(source.read, max_age=timedelta(seconds=1), patience=timedelta(seconds=3), clock=clock)
+    reading = shared.begin()
+
+    clock.now = 2.5
+    source.may_answer.set()
+    assert shared.wait(reading) == 1
+
+    assert shared.read() == 1
+    clock.now = 3.5
+    assert shared.read() == 2
+
+
 @pytest.mark.parametrize("problem", [TransientError("Could not read the queues: refused"), ZeroDivisionError()])
 def test_what_the_source_raises_reaches_whoever_asked(problem: Exception) -> None:
     def refuse() -> int:
