@@ -52,8 +52,8 @@ def test_it_starts_warm_in_a_moment_and_stops_without_leaving_a_process(data: Pa
     started = time.monotonic()
     with psycopg.connect(server.url):
         server.stop()
-    assert started - began < 1.5
-    assert time.monotonic() - started < 3
+    assert started - began < 8
+    assert time.monotonic() - started < 10
     assert servers_of(data) == []
 
 

@@ -49,4 +49,4 @@ def test_without_a_latency_it_adds_none() -> None:
     answers, elapsed = asyncio.run(exchange(0.0, [b"one\n"]))
 
     assert answers == [b"one\n"]
-    assert elapsed < 0.2
+    assert elapsed < 2

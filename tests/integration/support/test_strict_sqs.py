@@ -413,7 +413,7 @@ def test_a_slow_network_takes_its_time(aws_at_rest: Aws) -> None:
     began = time.monotonic()
     aws_at_rest.send("x")
 
-    assert 0.5 <= time.monotonic() - began < 1.5
+    assert 0.5 <= time.monotonic() - began < 5
 
 
 def test_garbage_is_a_page_of_html_with_status_200(aws_at_rest: Aws) -> None:
@@ -495,7 +495,7 @@ def test_a_long_poll_holds_up_nobody(aws_at_rest: Aws) -> None:
         took = time.monotonic() - began
         assert all(poll.result() == [] for poll in polls)
 
-    assert took < 0.5
+    assert took < 0.9
 
 
 def test_a_message_is_not_given_to_a_poll_whose_client_is_gone(aws_at_rest: Aws) -> None:
