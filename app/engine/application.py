@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from typing import Any
 
 import django
@@ -9,8 +10,10 @@ from celery.result import AsyncResult
 from django.apps import apps
 
 from app.engine.broker.program import Program
+from app.engine.broker.put_off import PutOff
 from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.control import Control, RemoteControl
+from app.engine.database import DATABASE, DatabaseWatch, why_away
 from app.engine.ledger.book import Book
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
@@ -45,8 +48,21 @@ class Application(Program):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._database_watch = DatabaseWatch(why_away)
         self.steps["consumer"].update((Heartbeat, RemoteControl))
         self.job_ledger = Book(self, engine_settings, lambda task_id: str(self.backend.get_key_for_task(task_id)))
+
+    def when_put_off(self, error: PutOff, channel: Any) -> None:
+        if error.obstacle == DATABASE:
+            queues = self._queues_that_use_the_database
+            channel.suspend(queues)
+            self._database_watch.report(str(error.reason), channel, partial(channel.resume, queues))
+
+    @cached_property
+    def _queues_that_use_the_database(self) -> frozenset[str]:
+        """Asked in a worker, which knows its tasks. Of a queue that carries both kinds, every job waits."""
+        carrying = (engine_settings().topology.queue_for(name) for name, task in self.tasks.items() if getattr(task, "uses_database", True))
+        return frozenset(queue.name for queue in carrying if queue is not None)
 
     def send_task(
         self,

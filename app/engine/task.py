@@ -9,11 +9,17 @@ from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Reject
 from celery.result import AsyncResult
+from celery.utils.time import get_exponential_backoff_interval
 
 from app.engine.broker.bulk import Arguments, checked, publish_many
+from app.engine.broker.put_off import PutOff, times_put_off
 from app.engine.conf import SOFT_SHARE, engine_settings
+from app.engine.database import DATABASE, Trouble, trouble_of
 from app.engine.errors import TransientError
 from app.engine.outbox import producer
+
+#: A job that is the reason why the database is away must not take it away for ever.
+MOST_TIMES_PUT_OFF = 20
 
 
 class Task(DjangoTask):
@@ -21,6 +27,9 @@ class Task(DjangoTask):
 
     :class:`~app.engine.errors.TransientError` is retried three times, after up to 2, 4 and 8 seconds (exponential
     backoff with full jitter, never more than 300). Nothing else is retried. Time limits are those of the task's queue.
+
+    A run that finds PostgreSQL away is no attempt: its job is put off, twenty times at most, and the worker receives nothing until the
+    database answers. A transaction that PostgreSQL gave up for another one is retried as a ``TransientError`` is.
     """
 
     abstract = True
@@ -32,6 +41,9 @@ class Task(DjangoTask):
     retry_jitter = True
     claimed = True
     """Whether a job is claimed in the ledger before each run: a repeated message of a finished or running job is then not run. Costs a write."""
+
+    uses_database = True
+    """Whether a database that is away concerns this task. Otherwise its errors are the task's own, and a queue of such tasks goes on."""
 
     @classmethod
     def on_bound(cls, _app: Celery) -> None:
@@ -49,6 +61,29 @@ class Task(DjangoTask):
         # Read by the ledger, the metrics and the log line of this run.
         self.request.run_started = time.monotonic()
         super().before_start(task_id, args, kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        if request.called_directly or request._protected:  # noqa: SLF001 — Celery's own mark of a run that has begun
+            return super().__call__(*args, **kwargs)
+        request._protected = 1  # noqa: SLF001 — the same
+        try:
+            return self.run(*args, **kwargs)
+        except Exception as error:
+            if self.uses_database and not request.is_eager:
+                self._excuse(error)
+            raise
+
+    def _excuse(self, error: Exception) -> None:
+        """Raise what becomes of a run that failed by no fault of its own; return for any other."""
+        trouble = trouble_of(error)
+        if trouble is None:
+            return
+        times = times_put_off(self.request)
+        if trouble is Trouble.AWAY and self.acks_late and times is not None and times < MOST_TIMES_PUT_OFF:
+            raise PutOff(DATABASE, f"{type(error).__name__}: {error}".strip()) from error
+        pause = get_exponential_backoff_interval(self.retry_backoff, self.request.retries, self.retry_backoff_max, self.retry_jitter)
+        raise self.retry(exc=error, countdown=pause) from error
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """The same as ``delay``, which waits for the commit by itself, in the outbox, where a crash cannot lose it."""

@@ -72,16 +72,17 @@ class Postgres:
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
-        self._cluster = self._data / "cluster"
+        self.cluster = self._data / "cluster"
         self.log = self._data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
         self._port: int | None = None
+        self._last_port: int | None = None
         self._password: str | None = None
 
     @property
     def port(self) -> int:
-        """The port of the running server; every start chooses a free one."""
+        """The port of the running server: a free one, which it keeps when this object starts it again, if nobody took it meanwhile."""
         if self._port is None:
             raise PostgresFailed(f"PostgreSQL in {self._data} is not running, so it has no port. Call start() first.")
         return self._port
@@ -119,7 +120,7 @@ class Postgres:
         try:
             self._password = self._read_or_make_password()
             self._end_orphans()
-            if not self._cluster.exists():
+            if not self.cluster.exists():
                 self._create_cluster()
             self._launch()
             self._create_database()
@@ -131,7 +132,7 @@ class Postgres:
         """Learn port and password of the server that another process has started. Raises :class:`PostgresFailed` if none is ready."""
         with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
             lines = self._pid_file_lines()
-            if _is_ready(lines) and _works_in(psutil.Process(int(lines[_PID])), self._cluster):
+            if _is_ready(lines) and _works_in(psutil.Process(int(lines[_PID])), self.cluster):
                 self._password = (self._data / "password").read_text()
                 self._port = int(lines[_PORT])
                 return
@@ -171,18 +172,18 @@ class Postgres:
 
         Safe because this process holds the directory's lock: nobody else means to run this server.
         """
-        pid_file = self._cluster / "postmaster.pid"
+        pid_file = self.cluster / "postmaster.pid"
         if not pid_file.exists():
             return
         for number, grace in ((signal.SIGINT, _FAST_SHUTDOWN_WITHIN), (signal.SIGKILL, _START_WITHIN)):
-            orphans = [process for process in psutil.process_iter() if _works_in(process, self._cluster)]
+            orphans = [process for process in psutil.process_iter() if _works_in(process, self.cluster)]
             for process in orphans:
                 with suppress(psutil.NoSuchProcess):
                     # the postmaster tells its children; without one, each of them notices and leaves
                     if number is signal.SIGKILL or process.parent() not in orphans:
                         process.send_signal(number)
             deadline = time.monotonic() + grace.total_seconds()
-            while any(_works_in(process, self._cluster) for process in orphans) and time.monotonic() < deadline:
+            while any(_works_in(process, self.cluster) for process in orphans) and time.monotonic() < deadline:
                 time.sleep(0.01)
         # PostgreSQL clears the pid of a process that is gone. It refuses to start when the pid has been given to another one,
         # or belongs to a dead postgres that nobody has waited for, as where a container's first process is no init.
@@ -202,18 +203,18 @@ class Postgres:
             if account is not None:
                 _let_in(account, self._data, password.name, str(draft))
             self._run("initdb", *_INITDB, "-U", self.user, "--pwfile", password.name, "-D", str(draft), account=account)
-        draft.rename(self._cluster)
+        draft.rename(self.cluster)
 
     def _launch(self) -> None:
-        account = _server_account(self._cluster)
+        account = _server_account(self.cluster)
         if account is not None:
             _let_in(account, self._data)
         for attempt in range(1, _PORTS_TO_TRY + 1):
-            port = _free_port()
+            port = self._last_port if self._last_port is not None and attempt == 1 else _free_port()
             settings = [f"--{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
             with self.log.open("ab") as log:
                 process = subprocess.Popen(
-                    [_program("postgres"), "-D", str(self._cluster), *settings],
+                    [_program("postgres"), "-D", str(self.cluster), *settings],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -222,7 +223,7 @@ class Postgres:
                 )
             self._process = process
             if self._wait_until_ready(process):
-                self._port = port
+                self._port = self._last_port = port
                 return
             self._process = None
             # somebody took the port between our look and PostgreSQL's
@@ -256,7 +257,7 @@ class Postgres:
             raise PostgresFailed(f"{program} in {self._data} failed with status {done.returncode}:\n{done.stdout}{done.stderr}")
 
     def _pid_file_lines(self) -> list[str]:
-        return (self._cluster / "postmaster.pid").read_text().splitlines()
+        return (self.cluster / "postmaster.pid").read_text().splitlines()
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])

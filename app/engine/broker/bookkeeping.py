@@ -136,23 +136,35 @@ class Bookkeeping:
 
     def give_back(self, messages: Iterable[Received]) -> None:
         """Let others have messages at once. Never waits: claims are given back first, by another thread."""
+        self._let_go(messages, lambda freed: self._show(freed, 0))
+
+    def put_off(self, messages: Iterable[Received], send_away: Callable[[Received], None]) -> None:
+        """The same for messages that are sent away for a while. Nobody claims a copy whose job is still claimed here."""
+
+        def each(freed: list[Received]) -> None:
+            for message in freed:
+                send_away(message)
+
+        self._let_go(messages, each)
+
+    def _let_go(self, messages: Iterable[Received], then: Callable[[list[Received]], None]) -> None:
         messages = list(messages)
         claimed = [message for message in messages if message.fence is not None]
-        self._show([message for message in messages if message.fence is None], 0)
+        then([message for message in messages if message.fence is None])
         ledger = self._ledger()
         if ledger is None or not claimed:
-            self._show(claimed, 0)
+            then(claimed)
             return
         self._start_renewal()
         with self._lock:
             self._unkept |= {message.tag: message for message in claimed}
-        self._renewal.soon(partial(self._release, ledger, claimed))
+        self._renewal.soon(partial(self._release, ledger, claimed, then))
 
-    def _release(self, ledger: JobLedger, messages: list[Received]) -> None:
+    def _release(self, ledger: JobLedger, messages: list[Received], then: Callable[[list[Received]], None]) -> None:
         try:
             ledger.release(messages)
         finally:
-            self._show(messages, 0)
+            then(messages)
             with self._lock:
                 for message in messages:
                     self._unkept.pop(message.tag, None)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +22,7 @@ from app.engine.broker.connections import s3_client, sqs_client
 from app.engine.broker.consumption import Consumption
 from app.engine.broker.dead_letters import Cause
 from app.engine.broker.options import BrokerOptions
+from app.engine.broker.put_off import PutOff
 from app.engine.broker.sending import Sender
 from app.engine.broker.wakeup import Wakeup
 
@@ -207,6 +208,20 @@ class Channel(SQS.Channel):
         """Why the delivery is about to be rejected."""
         if self._consumption is not None:
             self._consumption.note_cause(delivery_tag, replace(cause, release=self.options.release))
+
+    def note_put_off(self, delivery_tag: str, put_off: PutOff) -> None:
+        """The delivery is about to be rejected because what it needs is away."""
+        if self._consumption is not None:
+            self._consumption.note_put_off(delivery_tag, put_off)
+
+    def suspend(self, queues: Collection[str]) -> None:
+        """Receive nothing from these until :meth:`resume`, which any thread may call; what is buffered of them waits in SQS meanwhile."""
+        if self._consumption is not None:
+            self._consumption.intake.suspend(queues)
+
+    def resume(self, queues: Collection[str]) -> None:
+        if self._consumption is not None:
+            self._consumption.intake.resume(queues)
 
     def close(self) -> None:
         """Receive no more, give back what is left, and tell SQS everything that it has to know."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.engine.broker.leases import Leases
 from app.engine.broker.lineage import NEVER, REDRIVE, lineage_of, sent_back_elsewhere
 from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
+from app.engine.broker.put_off import TIMES, PutOff, counted, pause_seconds
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
 from app.engine.broker.received import CAUSE, REASON, Received
 from app.engine.broker.settlement import Settlement
@@ -38,6 +39,8 @@ PARKED_SINCE = "parked_since"
 BAD_ARGUMENTS = "bad-arguments"
 CLAIM_RETRY_SECONDS = 30
 FIRST_PARK_SECONDS = 15
+#: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+MOST_ATTRIBUTES = 10
 #: What a child needs of the raw message; the body would travel to it twice.
 _TOLD_TO_CHILD = ("MessageId", "ReceiptHandle", "Attributes", "MessageAttributes")
 
@@ -56,6 +59,7 @@ class Consumption:
         self._options = options
         self._claims = claims
         self._causes: dict[str, Cause] = {}
+        self._put_offs: dict[str, PutOff] = {}
         self._unburied: dict[tuple[str, str], Received] = {}
         self._link = WorkerLink(on_stop=lambda: self._housekeeping.soon(self.stop), on_ready=wake)
         self._book = QueueBook(client)
@@ -72,7 +76,14 @@ class Consumption:
             on_lost=self._lose,
         )
         self.intake = Intake(
-            options, client, read=self._read, admit=self._admit, wake=wake, give_back=self._bookkeeping.give_back, again=self._again
+            options,
+            client,
+            read=self._read,
+            admit=self._admit,
+            wake=wake,
+            give_back=self._bookkeeping.give_back,
+            put_off=self._put_off_unrun,
+            again=self._again,
         )
         self._leases = Leases(
             client,
@@ -126,10 +137,18 @@ class Consumption:
             self._bookkeeping.after_result(received, lambda: self._settlement.delete(received))
 
     def give_back(self, tag: str) -> None:
-        """Others may have it at once."""
+        """Others may have it at once; or, if it was put off, in a while."""
         self._causes.pop(tag, None)
-        if (received := self.intake.settled(tag, for_good=False)) is not None:
+        put_off = self._put_offs.pop(tag, None)
+        # A message that is sent again is never to be run itself.
+        if (received := self.intake.settled(tag, for_good=put_off is not None)) is None:
+            return
+        if put_off is None:
             self._bookkeeping.give_back([received])
+            return
+        extra = {"queue": received.queue, "task": received.task, "task_id": received.task_id, "reason": str(put_off.reason)[:300]}
+        logger.info("job put off", extra=extra)
+        self._bookkeeping.put_off([received], self._put_off_once_more)
 
     def _reopen(self, received: Received) -> None:
         """Settled, and yet to be run again: its result could not be stored."""
@@ -147,6 +166,10 @@ class Consumption:
         # A task that acknowledges early is told to have failed when nobody will settle it any more.
         if self.intake.outstanding(tag) is not None:
             self._causes[tag] = cause
+
+    def note_put_off(self, tag: str, put_off: PutOff) -> None:
+        if self.intake.outstanding(tag) is not None:
+            self._put_offs[tag] = put_off
 
     def _bury(self, received: Received, cause: Cause) -> None:
         cause = replace(
@@ -268,12 +291,20 @@ class Consumption:
         payload["body"] = self._claims.get(claim)
         payload["properties"]["body_encoding"] = "utf-8"
 
-    def _put_off(self, received: Received, seconds: int) -> None:
-        """Not to be run yet: it waits in SQS."""
+    def _put_off(self, received: Received, seconds: int, **noted: int) -> None:
+        """Not to be run yet: it waits in SQS. ``noted`` travels with it, as attributes of the message."""
         if received.url.endswith(".fifo"):
+            self.intake.reopen(received)
             self._settlement.give_back([received], seconds)
         else:
-            self._settlement.move(received, received.url, _same_again(received) | {"DelaySeconds": seconds})
+            self._settlement.move(received, received.url, _same_again(received, noted) | {"DelaySeconds": seconds})
+
+    def _put_off_once_more(self, received: Received) -> None:
+        times = counted(received.message_attributes) + 1
+        self._put_off(received, pause_seconds(times), **{TIMES: times})
+
+    def _put_off_unrun(self, messages: Iterable[Received]) -> None:
+        self._bookkeeping.put_off(messages, lambda received: self._put_off(received, pause_seconds(1)))
 
     def _park(self, received: Received, error: UnknownTask, now: float) -> None:
         """An older worker, a newer message: wait for a worker that knows the task, for as long as configured."""
@@ -294,14 +325,7 @@ class Consumption:
         logger.warning("unknown task parked", extra={"queue": received.queue, "task": error.task, "task_id": received.task_id})
         left = self._options.unknown_task_seconds - parked
         seconds = int(min(max(parked, FIRST_PARK_SECONDS), left + 1, self._options.longest_delay_seconds))
-        entry = _same_again(received)
-        entry["MessageAttributes"] = dict(list(entry.get("MessageAttributes", {}).items())[:9]) | {
-            PARKED_SINCE: {"DataType": "Number", "StringValue": str(since)}
-        }
-        if received.url.endswith(".fifo"):
-            self._settlement.give_back([received], seconds)
-        else:
-            self._settlement.move(received, received.url, entry | {"DelaySeconds": max(seconds, 1)})
+        self._put_off(received, max(seconds, 1), **{PARKED_SINCE: since})
 
     # -- housekeeping -------------------------------------------------------------------------------------------------------
 
@@ -332,11 +356,13 @@ def _trace_back(received: Received, headers: dict[str, Any]) -> None:
     received.lineage = lineage
 
 
-def _same_again(received: Received) -> dict[str, Any]:
+def _same_again(received: Received, noted: Mapping[str, int]) -> dict[str, Any]:
     entry: dict[str, Any] = {"MessageBody": received.raw["Body"]}
-    attributes = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE, REDRIVE)}
+    kept = {name: value for name, value in received.message_attributes.items() if name not in (REASON, CAUSE, REDRIVE, *noted)}
+    attributes = {name: {"DataType": "Number", "StringValue": str(value)} for name, value in noted.items()}
     if received.is_redriven and received.lineage is not None:
-        attributes = {REDRIVE: received.lineage.as_attribute()} | attributes
+        attributes[REDRIVE] = received.lineage.as_attribute()
+    attributes |= dict(list(kept.items())[: MOST_ATTRIBUTES - len(attributes)])
     if attributes:
         entry["MessageAttributes"] = attributes
     if group := received.system_attributes.get("MessageGroupId"):

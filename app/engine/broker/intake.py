@@ -16,7 +16,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +85,8 @@ class _Queue:
     """Of the weighted round robin."""
     hungry: int = 0
     """Receivers that wait for room."""
+    is_suspended: bool = False
+    """Whether there is to be no room for the time being."""
     received: float = 0.0
     """Messages so far, divided by the weight: who has the least polls next."""
     polled_at: float = 0.0
@@ -96,8 +98,8 @@ class Intake:
 
     ``client()`` is SQS; ``read`` makes of a raw message what can be delivered, or ``None`` if it dealt with it otherwise;
     ``admit`` returns those of the messages of one receive that are to be run, and dealt with the others;
-    ``wake`` says, from any thread, that :meth:`take` has something; ``give_back`` makes messages visible again; ``again``
-    gets a message that this worker has settled before.
+    ``wake`` says, from any thread, that :meth:`take` has something; ``give_back`` makes messages visible again, ``put_off`` after
+    a while and without a receive counted; ``again`` gets a message that this worker has settled before.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Intake:
         admit: Callable[[list[Received]], list[Received]],
         wake: Callable[[], None],
         give_back: Callable[[Iterable[Received]], None],
+        put_off: Callable[[Iterable[Received]], None],
         again: Callable[[Received], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -118,6 +121,7 @@ class Intake:
         self._admit = admit
         self._wake = wake
         self._give_back = give_back
+        self._put_off = put_off
         self._again = again
         self._clock = clock
         self._changed = threading.Condition()
@@ -155,6 +159,22 @@ class Intake:
             held = self._emptied(entry) if entry else []
             self._changed.notify_all()
         self._give_back(held)
+
+    def suspend(self, names: Collection[str]) -> None:
+        """Receive nothing from these queues until :meth:`resume`. What is buffered, and what a poll still brings, is put off."""
+        with self._changed:
+            suspended = [entry for name, entry in self._queues.items() if name in names and not entry.is_suspended]
+            held = [received for entry in suspended for received in self._emptied(entry)]
+            for entry in suspended:
+                entry.is_suspended = True
+        self._put_off(held)
+
+    def resume(self, names: Collection[str]) -> None:
+        with self._changed:
+            for name in names:
+                if (entry := self._queues.get(name)) is not None:
+                    entry.is_suspended = False
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Receive no more at all, and give back everything that no slot has taken."""
@@ -284,6 +304,8 @@ class Intake:
 
     def _room(self, entry: _Queue) -> int:
         """How many messages this queue may ask for now; 0 while it is not worth a request."""
+        if entry.is_suspended:
+            return 0
         window = self._window or MOST_IN_ADVANCE
         capacity = window + min(MOST_IN_ADVANCE, int(self._pace.per_second * self._options.prefetch_seconds))
         fruitless = self._clock() - FRUITLESS_SECONDS
@@ -433,10 +455,11 @@ class Intake:
             waited = self._clock() - entry.polled_at
             self._count_poll(entry, generation, asked)
             is_wanted = not self._stopping and self._queues.get(entry.name) is entry
+            is_suspended = entry.is_suspended
             # While they were read, another receiver may have brought the same ones, and a slot may have run them; or their lease is lost.
             settled = [received for received in readable if received.identity in self._settled]
             fresh = [one for one in readable if not one.is_lost and one.identity not in self._settled and not self._is_known(one)]
-            if is_wanted:
+            if is_wanted and not is_suspended:
                 if not fresh or waited > FRUITLESS_SECONDS:
                     self._level(entry)
                 entry.received += len(fresh) / entry.weight
@@ -449,6 +472,8 @@ class Intake:
             self._again(received)
         if not is_wanted:
             self._give_back(fresh)
+        elif is_suspended:
+            self._put_off(fresh)
         elif fresh:
             self._tell_worker()
 

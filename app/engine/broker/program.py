@@ -10,6 +10,7 @@ from app.engine.broker.concurrency import check_concurrency
 from app.engine.broker.connections import s3_client, sqs_client
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.producer import DirectProducer
+from app.engine.broker.put_off import PutOff
 from app.engine.broker.quick_settings import quicken
 from app.engine.broker.sending import Sender
 from app.engine.job_ledger import JobLedger
@@ -25,6 +26,9 @@ class Program(Celery):
 
     job_ledger: JobLedger | None = None
     """Who keeps the record of every job that a worker of this program runs. Nobody, unless it is set before the worker starts."""
+
+    def when_put_off(self, error: PutOff, channel: Any) -> None:
+        """In a worker's event loop: a run put its job off. ``channel`` can suspend and resume queues. Here nothing follows from it."""
 
     @cached_property
     def sender(self) -> Sender:

@@ -8,6 +8,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker.request import Request as CeleryRequest
 
 from app.engine.broker.dead_letters import Cause, Reason, failure
+from app.engine.broker.put_off import PutOff
 
 HIDDEN = "…"
 #: Celery has its own words for these: retried, given back, acknowledged, revoked.
@@ -34,6 +35,8 @@ class Request(CeleryRequest):
             error = error.exc
         if isinstance(error, TimeLimitExceeded):
             self._note_killed(error.args[0])
+        elif isinstance(error, PutOff):
+            self._put_off(error)
         elif isinstance(error, Reject) and not error.requeue:
             self._note(Cause(reason=Reason.REJECTED, message=str(error.reason)[:1000], task=self.name, attempts=self._attempts))
         elif isinstance(error, Exception) and not isinstance(error, (*_NOT_FAILURES, Reject)):
@@ -63,6 +66,14 @@ class Request(CeleryRequest):
         # Celery acknowledges a run that it had to kill, or runs it again for as long as the queue allows. It failed.
         self._note(failure(TimeLimitExceeded(timeout), task=self.name, attempts=self._attempts, text=f"killed after {timeout:g} s"))
         self._is_failed = True
+
+    def _put_off(self, error: PutOff) -> None:
+        # Before Celery gives the message back, which frees the slot.
+        channel: Any = self.message.channel
+        if hasattr(channel, "note_put_off"):
+            channel.note_put_off(self.message.delivery_tag, error)
+            if (hear := getattr(self.task.app, "when_put_off", None)) is not None:
+                hear(error, channel)
 
     @property
     def _attempts(self) -> int:

@@ -51,8 +51,8 @@ def queue_wait_ms(request: Any, now: float) -> float | None:
     return max(now - available, 0.0) * 1000
 
 
-def _record_run(task: Any, state: str | None = None, **_: Any) -> None:
-    if state in (None, states.RETRY):  # given back, or to be tried again: not over
+def _record_run(task: Any, state: str | None = None, retval: Any = None, **_: Any) -> None:
+    if state in (None, states.RETRY) or getattr(retval, "requeue", False):  # given back, put off, or to be tried again: not over
         return
     figures = {metrics.TASK_RUNS: 1.0}
     started = getattr(task.request, "run_started", None)

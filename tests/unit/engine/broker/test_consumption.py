@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from app.engine.broker.consumption import PARKED_SINCE, Consumption
 from app.engine.broker.dead_letters import Cause
 from app.engine.broker.lineage import ELSEWHERE, NEVER, REDRIVE, Redrive, lineage_of
 from app.engine.broker.options import BrokerOptions, ClaimCheckOptions, QueueOptions
+from app.engine.broker.put_off import PutOff, times_put_off
 from app.engine.broker.received import CAUSE, Received
 from tests.support.eventually import eventually
 from tests.support.hostile import encoded, valid_message
@@ -292,6 +294,57 @@ def test_a_claim_to_what_is_not_ours_is_a_dead_letter(bench: Bench, claim: dict[
     eventually(bench.sqs.gone, ["m#1"])
     cause = json.loads(bench.sqs.sent()[0][1]["MessageAttributes"][CAUSE]["StringValue"])
     assert cause["reason"] == "claim-check"
+
+
+def test_a_job_that_was_put_off_is_sent_again_with_a_growing_delay_and_counts(bench: Bench) -> None:
+    cause = {CAUSE: {"DataType": "String", "StringValue": "{}"}}
+    others = {f"other{number}": {"DataType": "String", "StringValue": "x"} for number in range(9)}
+    bench.consume()
+    bench.put(valid_message(), MessageAttributes=others | cause)
+    first = bench.take()
+
+    bench.consumption.note_put_off(first.tag, PutOff("database", "refused"))
+    bench.consumption.give_back(first.tag)
+
+    eventually(bench.sqs.gone, ["m#1"])
+    ((url, entry),) = bench.sqs.sent()
+    assert (url, entry["MessageBody"], entry["DelaySeconds"]) == (URL, first.raw["Body"], 2)
+    assert entry["MessageAttributes"]["put_off"] == {"DataType": "Number", "StringValue": "1"}
+    assert len(entry["MessageAttributes"]) == 10
+    bench.put(valid_message(), name="copy", MessageAttributes=entry["MessageAttributes"])
+    second = bench.take()
+    assert times_put_off(SimpleNamespace(properties=second.payload["properties"])) == 1
+    bench.consumption.note_put_off(second.tag, PutOff("database", "refused"))
+    bench.consumption.give_back(second.tag)
+    eventually(lambda: len(bench.sqs.sent()), 2)
+    assert bench.sqs.sent()[1][1]["DelaySeconds"] == 4
+    assert bench.sqs.entries("change_message_visibility_batch") == []
+
+
+def test_a_put_off_message_that_comes_again_before_it_is_deleted_is_not_run(bench: Bench) -> None:
+    received = bench.deliver()
+    bench.consumption.note_put_off(received.tag, PutOff("database", "refused"))
+    bench.consumption.give_back(received.tag)
+    eventually(bench.sqs.gone, ["m#1"])
+
+    bench.put(valid_message(), receive_count=2)
+
+    eventually(bench.sqs.gone, ["m#1", "m#2"])
+    assert len(bench.sqs.sent()) == 1
+
+
+def test_a_fifo_message_that_was_put_off_keeps_its_place(bench: Bench) -> None:
+    bench.consume("jobs.fifo")
+    bench.put(valid_message(), url=FIFO)
+    received = bench.take()
+
+    bench.consumption.note_put_off(received.tag, PutOff("database", "refused"))
+    bench.consumption.give_back(received.tag)
+
+    (entry,) = eventually(lambda: bench.sqs.entries("change_message_visibility_batch"))
+    assert (entry["VisibilityTimeout"], bench.sqs.sent(), bench.sqs.gone()) == (2, [], [])
+    bench.put(valid_message(), url=FIFO, receive_count=2)
+    assert bench.take().handle == "m#2"
 
 
 def test_a_message_for_an_unknown_task_is_sent_again_with_a_growing_delay_and_keeps_its_body(bench: Bench) -> None:

@@ -32,6 +32,7 @@ class Worker:
         self.sqs = Backlog()
         self.woken = 0
         self.given_back: list[str] = []
+        self.put_off: list[str] = []
         self.again: list[str] = []
         self.client: Any = self.sqs
         self.read: Callable[[Received], Received | None] = lambda received: received
@@ -43,6 +44,7 @@ class Worker:
             read=lambda received: self.read(received),  # noqa: PLW0108 — a test may exchange it
             wake=self.wake,
             give_back=self._give_back,
+            put_off=lambda messages: self.put_off.extend(received.message_id for received in messages),
             again=lambda received: self.again.append(received.handle),
             clock=self.clock,
         )
@@ -595,6 +597,48 @@ def test_a_buffered_message_whose_lease_is_lost_is_dropped_and_a_running_one_is_
 
 
 # -- deliveries that repeat -------------------------------------------------------------------------------------------------
+
+
+def test_a_suspended_queue_is_not_polled_and_what_is_buffered_is_put_off(make: Make) -> None:
+    worker = make()
+    worker.put(A, 2)
+    worker.intake.consume("a")
+    running = worker.take()
+    eventually(worker.in_hand, 2)
+
+    worker.intake.suspend(["a", "unknown"])
+
+    assert len(worker.put_off) == 1
+    assert worker.intake.take() is None
+    assert worker.in_hand() == 1, "what runs goes on"
+    # The poll that was under way when it was suspended brings one more.
+    worker.put(A, 1, first=5)
+    eventually(lambda: worker.put_off[1:], ["a5"])
+    asked = len(worker.sqs.asked)
+    worker.put(A, 1, first=6)
+    worker.finish(running)
+    assert worker.intake.restart_silent() == []
+    assert worker.sqs.left(A) == 1
+    assert len(worker.sqs.asked) == asked
+    assert worker.given_back == []
+
+
+def test_a_resumed_queue_is_received_from_again(make: Make) -> None:
+    worker = make({"a": 1, "b": 1})
+    worker.intake.suspend(["a"])
+    worker.intake.consume("a")
+    worker.intake.consume("b")
+    worker.intake.suspend(["a"])
+    # The poll under way stands in nobody's way any more.
+    worker.pass_time(1)
+    worker.put(B, 1)
+    assert worker.take().queue == "b"
+
+    worker.intake.resume(["a", "b"])
+    worker.sqs.end_polls()
+    worker.put(A, 1, first=3)
+
+    assert worker.take().message_id == "a3"
 
 
 def test_a_message_that_we_hold_and_get_again_swaps_its_handle_and_runs_once(make: Make) -> None:

@@ -1,5 +1,6 @@
 """A run that failed for good takes its message to the dead letters with its cause; any other end leaves no cause."""
 
+import pickle
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from celery import current_app
 from celery.exceptions import Ignore, Reject, Retry
 
 from app.engine.broker.dead_letters import Cause
+from app.engine.broker.put_off import PutOff
 from app.engine.broker.request import Request
 from tests.unit.engine.conftest import DefineTask
 
@@ -207,3 +209,35 @@ def test_another_transport_s_channel_is_told_nothing(task: Any) -> None:
     run.fail(ValueError("no"))
 
     assert run.told == ["refuse"]
+
+
+class Program:
+    """Our application, as far as a request knows it."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+
+    def when_put_off(self, error: PutOff, channel: Any) -> None:
+        self.heard.append((error.obstacle, channel))
+
+
+def test_a_run_that_was_put_off_tells_the_channel_and_the_program_before_its_slot_is_free(task: Any) -> None:
+    noted: list[tuple[str, str, list[str]]] = []
+    channel = SimpleNamespace(note_put_off=lambda tag, error: noted.append((tag, error.obstacle, list(run.told))))
+    run = Run(task, channel=channel)
+    program: Any = Program()
+    task.app = program
+
+    run.fail(pickle.loads(pickle.dumps(PutOff("database", "refused"))), in_child=True)  # noqa: S301 — as the pool does
+
+    assert noted == [("tag", "database", [])]
+    assert program.heard == [("database", channel)]
+    assert (run.told, run.causes) == (["give back"], [])
+
+
+def test_another_transport_gives_a_put_off_message_back(task: Any) -> None:
+    run = Run(task, channel=SimpleNamespace())
+
+    run.fail(PutOff("database", "refused"))
+
+    assert run.told == ["give back"]
