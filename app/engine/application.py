@@ -15,6 +15,7 @@ from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.control import Control, RemoteControl
 from app.engine.database import DATABASE, DatabaseWatch, why_away
 from app.engine.ledger.book import Book
+from app.engine.ledger.register import Register
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
 from app.engine.workers.registry import live_workers
@@ -40,7 +41,7 @@ class Application(Program):
     """Everything that is published inside a database transaction waits for its commit: ``delay()``, ``send_task()``, canvas.
 
     Outside a transaction, messages are sent at once, as always. In either case a job that is due later than SQS could hold its
-    message waits in the database until shortly before.
+    message waits in the database until shortly before. Each job has a record in the ledger from its sending on; until then its row is one.
     """
 
     task_cls = "app.engine.task:Task"
@@ -50,6 +51,7 @@ class Application(Program):
         super().__init__(*args, **kwargs)
         self._database_watch = DatabaseWatch(why_away)
         self.steps["consumer"].update((Heartbeat, RemoteControl))
+        self.job_register = Register(engine_settings)
         self.job_ledger = Book(self, engine_settings, lambda task_id: str(self.backend.get_key_for_task(task_id)))
 
     def when_put_off(self, error: PutOff, channel: Any) -> None:

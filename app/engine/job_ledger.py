@@ -1,4 +1,6 @@
-"""What the transport asks of whoever keeps the record of every job. Without one, each delivery is run as it comes.
+"""What the transport asks of whoever keeps the record of every job. Without one, jobs are sent unrecorded, and run as they come.
+
+enqueued ──begin──▶ recorded, while it is sent ──not sent──▶ recorded as such
 
 received ──admit──▶ RUN (with a fence) ──run──▶ result ──stored──▶ told to SQS
              ├────▶ FINISHED: run before, or cancelled ──────────▶ deleted without a run
@@ -13,6 +15,35 @@ from typing import Any, Protocol
 
 #: Under this name the fence of a claim travels to the run, among what the transport says of its delivery.
 FENCE = "fence"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enqueued:
+    """One job on its way to its queue."""
+
+    headers: Mapping[str, Any]
+    """Of its message, as Celery writes them."""
+    queue: str
+    tenant: str | None = None
+    body: Any = None
+    """Arguments, and what follows the job: as Celery writes it, or its JSON."""
+
+
+class Recording(Protocol):
+    """The records of some jobs, being written. Methods never raise."""
+
+    def not_sent(self, reasons: Mapping[str, str], *, is_certain: bool) -> None:
+        """Note of these ids that SQS did not take their message; or, if that is not certain, that it did not say."""
+
+    def wait(self) -> bool:
+        """Until all are written, for a second at most; not at all while the store is away. False if they are not."""
+
+
+class JobRegister(Protocol):
+    """Set ``Program.job_register``. Methods may be called by any thread, and never raise."""
+
+    def begin(self, jobs: Sequence[Enqueued]) -> Recording:
+        """Begin to record that these jobs are enqueued. Never waits."""
 
 
 class Delivery(Protocol):

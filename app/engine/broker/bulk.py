@@ -12,7 +12,9 @@ from kombu.utils.uuid import uuid
 from app.engine.broker import envelope
 from app.engine.broker.batching import SendBatch
 from app.engine.broker.errors import PartlySent
+from app.engine.broker.registering import recorded
 from app.engine.broker.sending import Sender
+from app.engine.job_ledger import Enqueued, JobRegister
 
 Arguments = Mapping[str, Any] | Sequence[Any]
 """Keyword arguments of one job, or its positional ones."""
@@ -47,12 +49,25 @@ def publish_many(
     batch = SendBatch()
     sender: Sender = task.app.sender
     write = _Template(sender, routing_key, common).entry if _is_unobserved() else _Observed(sender, task, routing_key, common).entry
+    tenant = None
     for task_id, (args, kwargs) in zip(ids, pairs, strict=True):
-        batch.send_message(**write(task_id, args, kwargs))
+        entry = write(task_id, args, kwargs)
+        tenant = entry.get("MessageGroupId")
+        batch.send_message(**entry)
+    register: JobRegister | None = task.app.job_register
+    if register is None:
+        _send(batch, sender, ids)
+        return ids
+    enqueued = [Enqueued(headers=common | {"id": task_id}, queue=routing_key, tenant=tenant) for task_id in ids]
+    with recorded(register, enqueued, is_recorded_first=True):
+        _send(batch, sender, ids)
+    return ids
+
+
+def _send(batch: SendBatch, sender: Sender, ids: list[str]) -> None:
     batch.send(sender.client())
     if batch.failures or batch.unanswered:
         raise PartlySent(ids, batch.failures, batch.unanswered)
-    return ids
 
 
 def checked(task: Task, jobs: Iterable[Arguments]) -> list[tuple[Sequence[Any], Mapping[str, Any]]]:

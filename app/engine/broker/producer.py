@@ -14,7 +14,9 @@ from kombu.serialization import dumps as serialize
 from app.engine.broker import envelope
 from app.engine.broker.batching import SendBatch
 from app.engine.broker.errors import PartlySent
+from app.engine.broker.registering import recorded
 from app.engine.broker.sending import Sender
+from app.engine.job_ledger import Enqueued, JobRegister
 
 _JSON = "json"
 
@@ -28,12 +30,14 @@ class DirectProducer:
 
     serializer = _JSON
 
-    def __init__(self, sender: Sender, connection: Any) -> None:
+    def __init__(self, sender: Sender, connection: Any, register: JobRegister | None = None) -> None:
         #: Never connects: Celery only asks it to translate errors.
         self.connection = connection
         self._sender = sender
         self._entries: list[dict[str, Any]] = []
         self._ids: list[str] = []
+        self._register = register
+        self._jobs: list[Enqueued] = []
 
     def __enter__(self) -> Self:
         return self
@@ -41,8 +45,16 @@ class DirectProducer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         entries, self._entries = self._entries, []
         ids, self._ids = self._ids, []
+        jobs, self._jobs = self._jobs, []
         if kind is not None or not entries:
             return
+        if self._register is None:
+            self._send(entries, ids)
+            return
+        with recorded(self._register, jobs):
+            self._send(entries, ids)
+
+    def _send(self, entries: list[dict[str, Any]], ids: list[str]) -> None:
         if len(entries) == 1:
             self._sender.client().send_message(**entries[0])
             return
@@ -84,8 +96,11 @@ class DirectProducer:
             "headers": headers or {},
             "properties": kept,
         }
-        self._entries.append(self._sender.entry(routing_key, message))
+        entry = self._sender.entry(routing_key, message)
+        self._entries.append(entry)
         self._ids.append(str((headers or {}).get("id", "")))
+        if self._register is not None and headers:
+            self._jobs.append(Enqueued(headers=headers, queue=routing_key, tenant=entry.get("MessageGroupId"), body=body))
 
 
 #: Arguments of kombu's ``publish`` that speak of connections, exchanges and confirmations.

@@ -13,7 +13,7 @@ from app.engine.broker.producer import DirectProducer
 from app.engine.broker.put_off import PutOff
 from app.engine.broker.quick_settings import quicken
 from app.engine.broker.sending import Sender
-from app.engine.job_ledger import JobLedger
+from app.engine.job_ledger import JobLedger, JobRegister
 
 
 class Program(Celery):
@@ -26,6 +26,9 @@ class Program(Celery):
 
     job_ledger: JobLedger | None = None
     """Who keeps the record of every job that a worker of this program runs. Nobody, unless it is set before the worker starts."""
+
+    job_register: JobRegister | None = None
+    """Who records every job that this program enqueues. Nobody, unless it is set."""
 
     def when_put_off(self, error: PutOff, channel: Any) -> None:
         """In a worker's event loop: a run put its job off. ``channel`` can suspend and resume queues. Here nothing follows from it."""
@@ -57,7 +60,7 @@ class Program(Celery):
         """Celery's own context manager for a producer that is given; ours where Celery would take one from its pool."""
         if producer is not None or not self._publishes_directly:
             return super().producer_or_acquire(producer)
-        return DirectProducer(self.sender, self._translator)
+        return DirectProducer(self.sender, self._translator, self.job_register)
 
     @cached_property
     def _publishes_directly(self) -> bool:

@@ -32,8 +32,8 @@ class Sender:
         entry: dict[str, Any] = {"QueueUrl": self.url(queue)}
         if attributes := properties.get("message_attributes"):
             entry["MessageAttributes"] = attributes
-        if group := properties.get("MessageGroupId") or headers.get(self._options.tenant_header):
-            entry["MessageGroupId"] = str(group)
+        if tenant := self.tenant_of(headers, properties):
+            entry["MessageGroupId"] = tenant
         delay = asked_delay(properties)
         if headers.get("eta"):
             delay = max(delay, delay_seconds(due_at(headers), time.time(), self._options.longest_delay_seconds))
@@ -45,6 +45,10 @@ class Sender:
             entry["DelaySeconds"] = delay
         entry["MessageBody"] = self._fitting(queue, message)
         return entry
+
+    def tenant_of(self, headers: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
+        tenant = properties.get("MessageGroupId") or headers.get(self._options.tenant_header)
+        return str(tenant) if tenant else None
 
     def may_be_large(self, body: str) -> bool:
         """Whether :meth:`entry` might do more with this body than to encode it."""

@@ -95,10 +95,9 @@ class LedgerBackend(KeyValueStoreBackend):
         A result that is too large, or not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
         killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
         """
-        stored = result
         with self._given_back_if_refused(task_id, state):
-            stored = super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
-        return stored
+            super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+        return result
 
     @contextmanager
     def _given_back_if_refused(self, task_id: str, state: str) -> Iterator[None]:

@@ -5,9 +5,7 @@ needs no condition, and twenty-five of those are one request. Everything else is
 """
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +13,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from app.engine.aws.backoff import Backoff
 from app.engine.aws.errors import is_transient
 from app.engine.job_ledger import Keeping
 from app.engine.ledger.claims import KEY, is_condition
+from app.engine.ledger.groups import GroupWriter, put_together
 
 logger = logging.getLogger(__name__)
 
-#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-ITEMS_PER_WRITE = 25
 #: How long a result may wait for others.
 LINGER_SECONDS = 0.02
 MOST_THREADS = 2
@@ -59,106 +55,24 @@ class ResultWriter:
         self._table = table
         self._longest_write = longest_write_seconds
         self._clock = clock
-        self._changed = threading.Condition()
-        self._waiting: deque[tuple[float, Result]] = deque()
-        self._under_way = 0
-        self._threads = 0
-        self._idle = 0
-        self._hurry = False
-        self._closed = False
-        self._not_before = 0.0
-        self._backoff = Backoff()
         self._singles: ThreadPoolExecutor | None = None
+        self._groups: GroupWriter[Result] = GroupWriter(
+            self._write, what="results", linger_seconds=LINGER_SECONDS, most_threads=MOST_THREADS, clock=clock
+        )
 
     def put(self, result: Result) -> None:
         """Store that as soon as may be. Never waits."""
-        with self._changed:
-            self._waiting.append((self._clock(), result))
-            if self._idle == 0 and self._threads < MOST_THREADS:
-                self._start()
-            elif len(self._waiting) == 1 or len(self._waiting) >= ITEMS_PER_WRITE:
-                self._changed.notify()
+        self._groups.put(result)
 
     def flush(self, within: float) -> bool:
         """Store everything now; false if something is left after so many seconds."""
-        with self._changed:
-            self._hurry = True
-            self._not_before = 0.0
-            self._changed.notify_all()
-            done = self._changed.wait_for(lambda: not self._waiting and not self._under_way, within)
-            self._hurry = False
-            return done
+        return self._groups.flush(within)
 
     def close(self) -> None:
         """End the threads when they have nothing to do. What is put later is not stored."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._groups.close()
         if self._singles is not None:
             self._singles.shutdown(wait=False)
-
-    def _start(self) -> None:
-        try:
-            threading.Thread(target=self._run, name="ledger-write", daemon=True).start()
-        except RuntimeError as error:  # no more threads: the next result tries again
-            logger.warning("no thread to write to the ledger", extra={"reason": str(error)})
-        else:
-            self._threads += 1
-
-    def _run(self) -> None:
-        while batch := self._next():
-            again = batch
-            try:
-                again = self._write(batch)
-            except Exception:
-                logger.exception("ledger: unexpected error, going on")
-            self._end(len(batch), again)
-
-    def _next(self) -> list[Result]:
-        """Wait for a batch that is full or old enough, and take it; nothing after :meth:`close`."""
-        with self._changed:
-            while True:
-                now = self._clock()
-                if self._waiting:
-                    linger = 0.0 if self._hurry or len(self._waiting) >= ITEMS_PER_WRITE else LINGER_SECONDS
-                    due = max(self._waiting[0][0] + linger, self._not_before)
-                    if due <= now:
-                        batch = self._taken()
-                        self._under_way += len(batch)
-                        return batch
-                elif self._closed:
-                    return []
-                else:
-                    due = now + 3600
-                self._idle += 1
-                self._changed.wait(due - now)
-                self._idle -= 1
-
-    def _taken(self) -> list[Result]:
-        """The oldest, each key once: what is said later of a job waits for what was said before."""
-        batch: dict[str, Result] = {}
-        kept: list[tuple[float, Result]] = []
-        while self._waiting and len(batch) < ITEMS_PER_WRITE:
-            since, result = self._waiting.popleft()
-            if result.key in batch:
-                kept.append((since, result))
-            else:
-                batch[result.key] = result
-        self._waiting.extendleft(reversed(kept))
-        return list(batch.values())
-
-    def _end(self, count: int, again: list[Result]) -> None:
-        with self._changed:
-            self._under_way -= count
-            if again:
-                if self._backoff.failed():
-                    logger.warning("results not stored, trying again", extra={"results": len(again)})
-                self._not_before = self._clock() + self._backoff.pause_seconds
-                now = self._clock()
-                self._waiting.extendleft((now, result) for result in reversed(again))
-            elif self._backoff.succeeded():
-                logger.info("results are stored again")
-            self._changed.notify_all()
 
     # -- requests ---------------------------------------------------------------------------------------------------------
 
@@ -175,17 +89,14 @@ class ResultWriter:
     def _write_together(self, results: list[Result]) -> list[Result]:
         by_key = {result.key: result for result in results}
         try:
-            answer = self._client().batch_write_item(
-                RequestItems={self._table: [{"PutRequest": {"Item": result.item}} for result in results]}
-            )
+            left = put_together(self._client(), self._table, (result.item for result in results))
         except Exception as error:  # noqa: BLE001 — whatever DynamoDB, the network or the credentials came up with
             # One bad item refuses the whole request: find it by writing each alone.
             return results if is_transient(error) else self._write_each(results)
-        unprocessed = {put["PutRequest"]["Item"][KEY]["S"] for put in (answer.get("UnprocessedItems") or {}).get(self._table, ())}
         for key, result in by_key.items():
-            if key not in unprocessed:
+            if key not in left:
                 self._tell(result, Keeping.STORED)
-        return [by_key[key] for key in unprocessed]
+        return [by_key[key] for key in left]
 
     def _write_each(self, results: list[Result]) -> list[Result]:
         if len(results) <= 1:

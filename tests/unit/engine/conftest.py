@@ -9,6 +9,12 @@ from celery import current_app
 DefineTask = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _without_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The register's thread would look for a ledger until the tests end."""
+    monkeypatch.setattr(current_app, "job_register", None)
+
+
 @pytest.fixture
 def define_task() -> Iterator[DefineTask]:
     """``define_task("letters.write", time_limit=…)``: a registered task that is gone after the test."""

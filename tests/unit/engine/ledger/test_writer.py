@@ -9,7 +9,8 @@ from celery import states
 
 from app.engine.job_ledger import Keeping
 from app.engine.ledger.book import condition_of
-from app.engine.ledger.writer import ITEMS_PER_WRITE, Result, ResultWriter
+from app.engine.ledger.groups import ITEMS_PER_WRITE
+from app.engine.ledger.writer import Result, ResultWriter
 from tests.support.eventually import eventually
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
 
