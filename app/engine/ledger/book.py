@@ -43,6 +43,8 @@ SLACK_SECONDS = 3.0
 LONGEST_WRITE_SECONDS = ATTEMPTS * (clients.LEAN_ANSWER_TIMEOUT_SECONDS + LONGEST_PAUSE_SECONDS) + SLACK_SECONDS
 #: Results that wait for Celery to hear of the end of their run.
 REMEMBERED = 10_000
+#: So long results may lie in the socket, which holds four MiB of them.
+PAUSE_SECONDS = 0.05
 
 
 class Book:
@@ -60,6 +62,7 @@ class Book:
         self._key_of = key_of
         self._lock = threading.Lock()
         self._handover: Handover | None = None
+        self._closed = threading.Event()
         self._worker = ""
         self._results: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._ours_until: dict[str, float] = {}
@@ -77,6 +80,7 @@ class Book:
         self._claims = Claims(client, table, holder=f"{self._worker}/{os.getpid()}/{uuid4().hex[:8]}", ttl=settings.result_ttl)
         self._writer = ResultWriter(client, table, longest_write_seconds=LONGEST_WRITE_SECONDS)
         self._pool = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="ledger-claim")
+        self._closed.clear()
         self._handover = Handover()
         self._taker = threading.Thread(target=self._take_in, args=(self._handover,), name="ledger-handover", daemon=True)
         self._taker.start()
@@ -169,10 +173,13 @@ class Book:
 
     def _note(self, handed: Iterable[Handed]) -> None:
         with self._lock:
-            self._results.update(handed)
-            # Of runs that were settled before their result came: killed at their limit, revoked.
-            while len(self._results) > REMEMBERED:
-                self._results.popitem(last=False)
+            self._remember(handed)
+
+    def _remember(self, handed: Iterable[Handed]) -> None:
+        self._results.update(handed)
+        # Of runs that were settled before their result came: killed at their limit, revoked.
+        while len(self._results) > REMEMBERED:
+            self._results.popitem(last=False)
 
     def when_kept(self, delivery: Delivery, then: Callable[[Keeping], None], failure: str = "") -> None:
         self._collect()
@@ -211,14 +218,18 @@ class Book:
             self._results.pop(delivery.tag, None)
 
     def _take_in(self, handover: Handover) -> None:
-        """Children must not wait for the main process: it may be waiting for them."""
+        """Children must not wait for the main process: it may be waiting for them. At load :meth:`when_kept` takes in what there is."""
         while self._handover is handover:
             if handover.wait(60):
                 self._collect()
+                # A thread that wakes for each result would take a quarter of the main process's time.
+                self._closed.wait(PAUSE_SECONDS)
 
     def _collect(self) -> None:
-        if (handover := self._handover) is not None:
-            self._note(handover.take())
+        with self._lock:
+            # In one piece: what one thread has taken and not noted yet, another would miss, and close a run that has a result.
+            if (handover := self._handover) is not None:
+                self._remember(handover.take())
 
     def close(self, **_: Any) -> None:
         """End the threads, after the transport has settled everything. Celery's ``worker_shutdown``."""
@@ -226,6 +237,7 @@ class Book:
         if handover is not None:
             self._writer.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._closed.set()
             handover.give("", {})
             self._taker.join(5)
             handover.close()

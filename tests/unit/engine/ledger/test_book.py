@@ -1,5 +1,6 @@
 """The worker's side of the ledger, put together: what is admitted, and when a result counts as kept."""
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -128,6 +129,34 @@ def test_a_run_without_anything_to_say_is_closed(desk: Desk) -> None:
     eventually(lambda: desk.kept, [Keeping.STORED])
     assert desk.dynamodb.item("1")["state"]["S"] == states.IGNORED
     assert desk.admit(FakeDelivery(message_id="copy")) == [Verdict.FINISHED]
+
+
+def test_a_result_that_another_thread_has_taken_in_and_not_noted_yet_is_not_missed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = FakeDelivery()
+    desk.admit(delivery)
+    arrived, taken, go_on = [(delivery.tag, result(delivery))], threading.Event(), threading.Event()
+
+    def take() -> list[Any]:
+        handed = arrived[:]
+        arrived.clear()
+        if handed:
+            taken.set()
+            go_on.wait(10)
+        return handed
+
+    monkeypatch.setattr(desk.book._handover, "take", take)
+    slow = threading.Thread(target=desk.book._collect)
+    slow.start()
+    taken.wait(10)
+    settling = threading.Thread(target=desk.settle, args=(delivery,))
+    settling.start()
+    settling.join(0.1)
+    go_on.set()
+    slow.join()
+    settling.join()
+
+    eventually(lambda: desk.kept, [Keeping.STORED])
+    assert desk.dynamodb.item("1")["state"]["S"] == states.SUCCESS
 
 
 def test_a_run_that_stored_its_result_itself_waits_for_nobody(desk: Desk) -> None:
