@@ -88,31 +88,42 @@ class Book:
     # -- claims -----------------------------------------------------------------------------------------------------------
 
     def admit(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Admission]:
-        return self._each(partial(self._admit, lease_seconds), deliveries)
+        admissions: dict[int, Admission] = {}
+        wanted = [position for position, delivery in enumerate(deliveries) if self._is_claimed(delivery)]
+        asked_at = time.monotonic()
+        if wanted and asked_at < self._away_until:
+            admissions = {position: self._without_ledger(deliveries[position]) for position in wanted}
+        elif wanted:
+            answers = self._claim([deliveries[position] for position in wanted], lease_seconds)
+            for position, answer in zip(wanted, answers, strict=True):
+                delivery = deliveries[position]
+                admissions[position] = self._without_ledger(delivery) if isinstance(answer, Exception) else answer
+                if delivery.fence is not None:
+                    self._ours_until[delivery.tag] = asked_at + lease_seconds
+        return [admissions.get(position, RUN) for position in range(len(deliveries))]
 
-    def _admit(self, lease_seconds: float, delivery: Delivery) -> Admission:
+    def _is_claimed(self, delivery: Delivery) -> bool:
         task = self._app.tasks.get(delivery.task)
         # What is acknowledged before it runs comes once at most: there is nothing to claim it against.
-        if self._handover is None or not getattr(task, "claimed", True) or not getattr(task, "acks_late", True):
-            return RUN
-        asked_at = time.monotonic()
-        if asked_at < self._away_until:
-            return self._without_ledger(delivery)
+        return self._handover is not None and getattr(task, "claimed", True) and getattr(task, "acks_late", True)
+
+    def _claim(self, deliveries: Sequence[Delivery], lease_seconds: float) -> Sequence[Admission | Exception]:
         try:
-            admission = self._claims.claim(self._key_of(delivery.task_id), delivery, lease_seconds, self._worker)
+            wanted = [(self._key_of(delivery.task_id), delivery) for delivery in deliveries]
+            answers: Sequence[Admission | Exception] = self._claims.claim(wanted, lease_seconds, self._worker)
         except Exception as error:  # noqa: BLE001 — whatever DynamoDB, the network or the credentials came up with
+            answers = [error] * len(deliveries)
+        problem = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if problem is not None:
             if not self._is_away:
                 logger.warning(
-                    "ledger does not answer, going on without claims", extra={"reason": f"{type(error).__name__}: {error}"[:500]}
+                    "ledger does not answer, going on without claims", extra={"reason": f"{type(problem).__name__}: {problem}"[:500]}
                 )
             self._away_until = time.monotonic() + AWAY_SECONDS
-            return self._without_ledger(delivery)
-        if self._away_until:
+        elif self._away_until:
             self._away_until = 0.0
             logger.info("ledger answers again")
-        if delivery.fence is not None:
-            self._ours_until[delivery.tag] = asked_at + lease_seconds
-        return admission
+        return answers
 
     @property
     def _is_away(self) -> bool:

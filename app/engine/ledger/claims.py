@@ -19,13 +19,14 @@ Data-Intensive Applications, chapter 8.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 from celery import states
 
+from app.engine.aws.wire import Unanswered
 from app.engine.job_ledger import RUN, Admission, Delivery, RecordedFailure, Verdict
 from app.topology.tables import LEDGER
 
@@ -34,6 +35,8 @@ TTL = LEDGER.ttl_attribute
 CONDITION_FAILED = "ConditionalCheckFailedException"
 #: A retry counts one, a replacement more than any job is retried.
 _RETRIES_PER_REPLACEMENT = 1_000_000
+#: What fails sooner than this did not time out, and is asked once more.
+QUICK_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 1
 LONGEST_WAIT_SECONDS = 900
 
@@ -66,6 +69,7 @@ class Table(Protocol):
     """DynamoDB's client, or the wire's."""
 
     def update_item(self, **parameters: Any) -> Mapping[str, Any]: ...
+    def update_items(self, requests: Sequence[dict[str, Any]]) -> Sequence[Mapping[str, Any] | Exception]: ...
 
 
 def generation_of(headers: Mapping[str, Any]) -> int:
@@ -74,7 +78,7 @@ def generation_of(headers: Mapping[str, Any]) -> int:
 
 
 class Claims:
-    """Each call is one conditional write and no read. They raise what the client raises, but for a failed condition."""
+    """A conditional write for each job, and no read. They raise what the client raises, but for a failed condition."""
 
     def __init__(
         self, client: Callable[[], Table], table: str, *, holder: str, ttl: timedelta, clock: Callable[[], float] = time.time
@@ -85,9 +89,27 @@ class Claims:
         self._ttl = ttl
         self._clock = clock
 
-    def claim(self, key: str, delivery: Delivery, lease_seconds: float, worker: str) -> Admission:
-        """Claim the delivery's job, and note the fence in the delivery; or say why it is not to be run now."""
+    def claim(self, wanted: Sequence[tuple[str, Delivery]], lease_seconds: float, worker: str) -> list[Admission | Exception]:
+        """Claim the jobs of deliveries, given with their keys, all at once: note the fence in each, or say why it is not to be run now.
+
+        In the place of one that the table does not answer stands what the client would raise.
+        """
         now = self._clock()
+        requests = [self._request(key, delivery, now, lease_seconds, worker) for key, delivery in wanted]
+        return [self._admission(delivery, answer, now) for (_, delivery), answer in zip(wanted, self._answers(requests), strict=True)]
+
+    def _answers(self, requests: list[dict[str, Any]]) -> list[Mapping[str, Any] | Exception]:
+        asked_at = self._clock()
+        answers = list(self._client().update_items(requests))
+        failed = [position for position, answer in enumerate(answers) if isinstance(answer, OSError | Unanswered)]
+        # Such as a connection that was closed meanwhile. A claim may be asked for twice: the second time it is ours.
+        if failed and self._clock() - asked_at < QUICK_SECONDS:
+            again = self._client().update_items([requests[position] for position in failed])
+            for position, answer in zip(failed, again, strict=True):
+                answers[position] = answer
+        return answers
+
+    def _request(self, key: str, delivery: Delivery, now: float, lease_seconds: float, worker: str) -> dict[str, Any]:
         headers = delivery.payload["headers"]
         told: dict[str, Any] = {
             "lease_until": _number(now + lease_seconds),
@@ -105,32 +127,33 @@ class Claims:
             told["redrives"] = {"N": str(delivery.redrives)}
         # Every name is written as a placeholder: DynamoDB reserves some 570 words.
         sets = ", ".join(f"#{name} = :{name}" for name in told)
-        try:
-            answer = self._client().update_item(
-                TableName=self._table,
-                Key={KEY: {"S": key}},
-                UpdateExpression=(
-                    f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE #result, #error"
-                ),
-                ConditionExpression=f"{_MAY_CLAIM} OR ({_IS_REDRIVEN})" if delivery.is_redriven else _MAY_CLAIM,
-                ExpressionAttributeNames=_NAMES | {f"#{name}": name for name in told},
-                ExpressionAttributeValues={f":{name}": value for name, value in told.items()}
-                | _STATES
-                | {
-                    ":zero": {"N": "0"},
-                    ":one": {"N": "1"},
-                    ":now": _number(now),
-                    ":ends": {"N": str(int(now + self._ttl.total_seconds()))},
-                },
-                ReturnValues="UPDATED_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if not is_condition(error):
-                raise
+        return {
+            "TableName": self._table,
+            "Key": {KEY: {"S": key}},
+            "UpdateExpression": (
+                f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE #result, #error"
+            ),
+            "ConditionExpression": f"{_MAY_CLAIM} OR ({_IS_REDRIVEN})" if delivery.is_redriven else _MAY_CLAIM,
+            "ExpressionAttributeNames": _NAMES | {f"#{name}": name for name in told},
+            "ExpressionAttributeValues": {f":{name}": value for name, value in told.items()}
+            | _STATES
+            | {
+                ":zero": {"N": "0"},
+                ":one": {"N": "1"},
+                ":now": _number(now),
+                ":ends": {"N": str(int(now + self._ttl.total_seconds()))},
+            },
+            "ReturnValues": "UPDATED_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _admission(self, delivery: Delivery, answer: Mapping[str, Any] | Exception, now: float) -> Admission | Exception:
+        if isinstance(answer, ClientError) and is_condition(answer):
             # Shown because it was asked for; botocore's own type of a response does not know it.
-            stood_in_the_way: Any = error.response.get("Item")
+            stood_in_the_way: Any = answer.response.get("Item")
             return self._refusal(stood_in_the_way or {}, delivery, now)
+        if isinstance(answer, Exception):
+            return answer
         delivery.fence = int(answer["Attributes"]["fence"]["N"])
         return RUN
 

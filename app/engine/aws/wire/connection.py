@@ -4,7 +4,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.engine.aws.wire.curl import Answer, Http
-from app.engine.aws.wire.errors import NotSent, client_error, may_be_the_clock, was_not_accepted
+from app.engine.aws.wire.errors import NotSent, Unanswered, client_error, may_be_the_clock, was_not_accepted
 from app.engine.aws.wire.signature import Credentials, Signer
+from app.engine.aws.wire.together import TogetherHttp
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Connection:
         certificates = get_cert_path(boto._endpoint.http_session._verify)
         # False would be "do not check". There is no such choice here.
         self.http = Http(connect_timeout=connect_timeout, certificates=certificates or DEFAULT_CA_BUNDLE)
+        self.together = TogetherHttp(connect_timeout=connect_timeout, certificates=certificates or DEFAULT_CA_BUNDLE)
 
     def validate(self, operation: str, parameters: dict[str, Any]) -> None:
         """Raise botocore's ``ParamValidationError`` if it would."""
@@ -63,6 +65,15 @@ class Connection:
                 return answer.body
             error = self._error(operation, answer)
         raise error
+
+    def ask_together(self, operation: str, target: str, bodies: Sequence[bytes], timeout: float, limit: int) -> "list[bytes | Exception]":
+        """Several requests at once, and the body of each good answer, or what :meth:`ask` would raise. Each is sent once."""
+        now, credentials = self._clock() + self._skew, self._frozen_credentials()
+        requests = [(self._signer.headers(target, body, credentials, now), body) for body in bodies]
+        return [
+            outcome if isinstance(outcome, NotSent | Unanswered) else outcome.body if is_good(outcome) else self._error(operation, outcome)
+            for outcome in self.together.post(self._url, requests, timeout, limit)
+        ]
 
     def _post(self, target: str, body: bytes, timeout: float, limit: int, skew: float) -> Answer:
         headers = self._signer.headers(target, body, self._frozen_credentials(), self._clock() + skew)
@@ -131,6 +142,7 @@ class LeanClient:
         """Close this process's idle connections; the next call opens one."""
         if connection := self._connections.get(os.getpid()):
             connection.http.close()
+            connection.together.close()
 
     def _connection(self) -> Connection:
         return self._connections.get(os.getpid()) or self._open()

@@ -1,4 +1,4 @@
-"""HTTP by libcurl: one POST, sent at most once. The only module that knows which HTTP library this is.
+"""HTTP by libcurl: one POST, sent at most once. Besides ``together.py`` the only module that knows which HTTP library this is.
 
 At most once needs a word. On a connection that was kept alive and dies before the first byte of an answer, libcurl sends the
 request again by itself, and the first one may have been carried out. It cannot if the body comes from a function that it has
@@ -61,7 +61,7 @@ class Http:
         self._certificates = certificates
         # Not one per thread: a thread that ends would leave its connection, and a signal handler that sends would use the
         # handle of the call which it interrupted. Last in, first out, so that few connections are busy and the rest age.
-        self._idle: deque[_Handle] = deque()
+        self._idle: deque[Handle] = deque()
         self._run: Callable[[Callable[[], object]], object] = greenlets.NativeThreads().run if greenlets.are_used() else _run
 
     def post(self, url: str, headers: list[str], body: bytes, timeout: float, limit: int = 4 * MEBIBYTE) -> Answer:
@@ -69,22 +69,19 @@ class Http:
         try:
             handle = self._idle.pop()
         except IndexError:
-            handle = _Handle(self._connect_timeout, self._certificates)
+            handle = Handle(self._connect_timeout, self._certificates)
         try:
-            handle.load(url, headers, body, timeout, limit)
+            handle.load(url, headers, body, timeout, limit, fresh=handle.has_been_closed())
             self._run(handle.curl.perform)
         except pycurl.error as error:
-            is_whole = handle.sent.tell() == len(body)
+            problem = handle.problem(url, *error.args)
             self._give_back(handle)
-            code, reason = error.args
-            if is_whole:
-                raise Unanswered(f"{url} may have carried the request out and did not answer: {reason} (curl {code})") from error
-            raise NotSent(f"The request was not, or not wholly, sent to {url}: {reason} (curl {code})") from error
+            raise problem from error
         except BaseException:
             # A greenlet was killed while its request goes on in the pool: nobody may use the handle, and it may go with its thread.
-            _let_go(handle.curl)
+            let_go(handle.curl)
             raise
-        answer = Answer(handle.curl.getinfo(pycurl.RESPONSE_CODE), handle.headers.getvalue(), handle.body.getvalue())
+        answer = handle.answer()
         self._give_back(handle)
         return answer
 
@@ -93,7 +90,7 @@ class Http:
         while self._idle:
             self._idle.pop().close()
 
-    def _give_back(self, handle: "_Handle") -> None:
+    def _give_back(self, handle: "Handle") -> None:
         if len(self._idle) < IDLE_HANDLES:
             handle.unload()
             self._idle.append(handle)
@@ -101,17 +98,18 @@ class Http:
             handle.close()
 
 
-class _Handle:
+class Handle:
     """A curl handle with the connection that it keeps, and the buffers that it reads and writes without a line of Python."""
 
-    __slots__ = ("body", "curl", "headers", "sent", "set_up")
+    __slots__ = ("body", "curl", "headers", "sent", "set_up", "size")
 
     def __init__(self, connect_timeout: float, certificates: str) -> None:
         self.sent, self.headers, self.body = BytesIO(), BytesIO(), BytesIO()
         self.set_up: tuple[str, float, int] | None = None
+        self.size = 0
         self.curl = curl = pycurl.Curl()
         # Whatever forgets a handle in a forked child must not close it: libcurl would say goodbye on the parent's connection.
-        _keep(curl)
+        keep(curl)
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         # HTTP/2 has repeats of its own.
@@ -134,21 +132,32 @@ class _Handle:
         curl.setopt(pycurl.HEADERFUNCTION, self.headers.write)
         curl.setopt(pycurl.WRITEFUNCTION, self.body.write)
 
-    def load(self, url: str, headers: list[str], body: bytes, timeout: float, limit: int) -> None:
+    def load(self, url: str, headers: list[str], body: bytes, timeout: float, limit: int, *, fresh: bool = False) -> None:
+        """Make ready for one request; ``fresh``: on a new connection."""
         curl = self.curl
         if self.set_up != (url, timeout, limit):
             curl.setopt(pycurl.URL, url)
             curl.setopt(pycurl.TIMEOUT_MS, int(timeout * 1000))
             curl.setopt(pycurl.MAXFILESIZE, limit)
             self.set_up = (url, timeout, limit)
-        curl.setopt(pycurl.FRESH_CONNECT, self._has_been_closed())
+        curl.setopt(pycurl.FRESH_CONNECT, fresh)
         # An empty "Expect:" keeps libcurl from asking first whether a large body is welcome, which costs a round trip.
         curl.setopt(pycurl.HTTPHEADER, [*headers, "Expect:"])
         curl.setopt(pycurl.POSTFIELDSIZE, len(body))
+        self.size = len(body)
         self.sent.write(body)
         self.sent.seek(0)
 
-    def _has_been_closed(self) -> bool:
+    def answer(self) -> Answer:
+        return Answer(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
+
+    def problem(self, url: str, code: int, reason: str) -> NotSent | Unanswered:
+        """What there is to say when libcurl has failed."""
+        if self.sent.tell() == self.size:
+            return Unanswered(f"{url} may have carried the request out and did not answer: {reason} (curl {code})")
+        return NotSent(f"The request was not, or not wholly, sent to {url}: {reason} (curl {code})")
+
+    def has_been_closed(self) -> bool:
         """Whether there is something to read on the idle connection: its end, or what no request asked for."""
         descriptor = self.curl.getinfo(pycurl.ACTIVESOCKET)
         if descriptor < 0:
@@ -163,7 +172,7 @@ class _Handle:
             buffer.truncate()
 
     def close(self) -> None:
-        _let_go(self.curl)
+        let_go(self.curl)
         self.curl.close()
 
 
@@ -171,10 +180,10 @@ def _run(call: Callable[[], object]) -> None:
     call()
 
 
-def _keep(curl: Any) -> None:
+def keep(curl: Any) -> None:
     """Hold a reference that is nobody's: neither a lost variable nor the end of the interpreter finalizes the object."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(curl))
 
 
-def _let_go(curl: Any) -> None:
+def let_go(curl: Any) -> None:
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(curl))

@@ -1,11 +1,14 @@
 """The client of DynamoDB: boto3's face, and the calls that every job makes behind it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from app.engine.aws.wire.connection import LeanClient
 from app.engine.aws.wire.curl import MEBIBYTE
-from app.engine.aws.wire.errors import Unanswered
+from app.engine.aws.wire.errors import NotSent, Unanswered, may_be_the_clock, was_not_accepted
 
 _TARGET = "DynamoDB_20120810"
 #: The largest answer that DynamoDB gives is 16 MB, of a BatchGetItem.
@@ -31,6 +34,32 @@ class DynamoClient(LeanClient):
     def update_item(self, **parameters: Any) -> dict[str, Any]:
         return self._call("UpdateItem", parameters)
 
+    def update_items(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any] | Exception]:
+        """Several :meth:`update_item` at once, by this thread: of each its answer, or what it would raise."""
+        try:
+            answers = self._connection().ask_together(
+                "UpdateItem",
+                f"{_TARGET}.UpdateItem",
+                [_written(parameters) for parameters in requests],
+                timeout=self._answer_timeout,
+                limit=LARGEST_ANSWER_BYTES,
+            )
+        except NotSent as error:  # no credentials, no client
+            return [error] * len(requests)
+        return [
+            self._outcome(parameters, answer) if isinstance(answer, Exception) else _read_or_error("UpdateItem", answer)
+            for parameters, answer in zip(requests, answers, strict=True)
+        ]
+
+    def _outcome(self, parameters: dict[str, Any], error: Exception) -> dict[str, Any] | Exception:
+        """Of a request that failed beside others: DynamoDB's word, or that of another attempt, alone."""
+        if not (isinstance(error, ClientError) and (was_not_accepted(error) or may_be_the_clock(error))):
+            return error
+        try:
+            return self.update_item(**parameters)
+        except (ClientError, NotSent, Unanswered) as still:
+            return still
+
     def delete_item(self, **parameters: Any) -> dict[str, Any]:
         return self._call("DeleteItem", parameters)
 
@@ -51,13 +80,24 @@ class DynamoClient(LeanClient):
             limit=LARGEST_ANSWER_BYTES,
             attempts=ATTEMPTS,
         )
-        try:
-            read = json.loads(answer)
-        except (ValueError, RecursionError) as error:
-            raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}") from error
-        if not isinstance(read, dict):
-            raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}")
-        return read
+        return _read(operation, answer)
+
+
+def _read(operation: str, answer: bytes) -> dict[str, Any]:
+    try:
+        read = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}") from error
+    if not isinstance(read, dict):
+        raise Unanswered(f"{operation} was answered with what is no answer of DynamoDB: {answer[:200]!r}")
+    return read
+
+
+def _read_or_error(operation: str, answer: bytes) -> dict[str, Any] | Exception:
+    try:
+        return _read(operation, answer)
+    except Unanswered as error:
+        return error
 
 
 def _written(parameters: dict[str, Any]) -> bytes:

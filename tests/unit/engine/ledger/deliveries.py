@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.engine.job_ledger import Admission
+from app.engine.ledger.claims import Claims
+
 
 @dataclass(eq=False)
 class FakeDelivery:
@@ -22,3 +25,11 @@ class FakeDelivery:
     @property
     def payload(self) -> dict[str, Any]:
         return {"headers": self.headers}
+
+
+def admission_of(claims: Claims, key: str, delivery: FakeDelivery, lease_seconds: float, worker: str) -> Admission:
+    """Of one delivery; raises what stands in its place."""
+    (answer,) = claims.claim([(key, delivery)], lease_seconds, worker)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

@@ -1,7 +1,7 @@
 """A DynamoDB in memory that reads conditions, for what must be decided by them; it may be away, and refuse."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -35,6 +35,15 @@ class FakeDynamoDb:
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         return {"Attributes": self._ask("update", lambda: self.table.update(request))}
+
+    def update_items(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any] | Exception]:
+        outcomes: list[dict[str, Any] | Exception] = []
+        for request in requests:
+            try:
+                outcomes.append(self.update_item(**request))
+            except Exception as error:  # noqa: BLE001 — as the wire does: the answer of one among several
+                outcomes.append(error)
+        return outcomes
 
     def put_item(self, **request: Any) -> dict[str, Any]:
         self._check_size([request["Item"]])

@@ -13,7 +13,7 @@ from app.engine.ledger import backend as module
 from app.engine.ledger.backend import LedgerBackend
 from app.engine.ledger.claims import Claims
 from tests.unit.engine.conftest import DefineTask
-from tests.unit.engine.ledger.deliveries import FakeDelivery
+from tests.unit.engine.ledger.deliveries import FakeDelivery, admission_of
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb
 
 KEY = "celery-task-meta-1"
@@ -33,7 +33,7 @@ class Desk:
 
     def claim(self, message_id: str = "m1") -> Any:
         delivery = FakeDelivery(message_id=message_id)
-        admission = self.claims.claim(KEY, delivery, LEASE, "w@h")
+        admission = admission_of(self.claims, KEY, delivery, LEASE, "w@h")
         return admission.verdict, delivery.fence
 
     def request(self, fence: int | None = 1, **fields: Any) -> Context:

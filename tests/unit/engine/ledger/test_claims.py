@@ -1,5 +1,6 @@
 """Who may run a job, decided by one conditional write."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 from celery import states
 
-from app.engine.job_ledger import RecordedFailure, Verdict
+from app.engine.aws.wire import NotSent, Unanswered
+from app.engine.job_ledger import RUN, RecordedFailure, Verdict
 from app.engine.ledger.book import condition_of
 from app.engine.ledger.claims import DEAD, Claims, generation_of
-from tests.unit.engine.ledger.deliveries import FakeDelivery
+from tests.unit.engine.ledger.deliveries import FakeDelivery, admission_of
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
 
 LEASE = 60.0
@@ -40,7 +42,7 @@ def desk() -> Desk:
 
 
 def claim(claims: Claims, delivery: FakeDelivery) -> Verdict:
-    return claims.claim(delivery.task_id, delivery, LEASE, "worker@host").verdict
+    return admission_of(claims, delivery.task_id, delivery, LEASE, "worker@host").verdict
 
 
 def test_the_first_claim_runs_and_says_who_runs_what_since_when(desk: Desk) -> None:
@@ -77,7 +79,7 @@ def test_a_message_whose_run_failed_and_that_comes_again_is_to_be_moved_with_its
     claim(desk.first, FakeDelivery())
     desk.finish(states.FAILURE, attempts={"N": "4"}, result={"S": FAILURE}, **known)
 
-    answer = desk.second.claim("1", FakeDelivery(receive_count=2), LEASE, "other@host")
+    answer = admission_of(desk.second, "1", FakeDelivery(receive_count=2), LEASE, "other@host")
 
     assert answer.verdict is Verdict.FAILED
     assert answer.failure == RecordedFailure(exception="shop.NoCard", message="of ada", trace="in pay", attempts=4)
@@ -88,7 +90,7 @@ def test_a_failure_that_cannot_be_read_is_one_all_the_same(desk: Desk, result: s
     claim(desk.first, FakeDelivery())
     desk.finish(states.FAILURE, result={"S": result}, error={"S": "NoCard: of ada"})
 
-    failure = desk.second.claim("1", FakeDelivery(), LEASE, "other@host").failure
+    failure = admission_of(desk.second, "1", FakeDelivery(), LEASE, "other@host").failure
 
     assert failure is not None
     assert (failure.exception, failure.message) == ("", "NoCard: of ada")
@@ -99,7 +101,7 @@ def test_a_run_that_fails_without_a_result_of_its_own_has_failed(desk: Desk) -> 
     claim(desk.first, delivery)
     assert desk.first.close("1", delivery, "ValueError: no")
 
-    failure = desk.second.claim("1", FakeDelivery(receive_count=2), LEASE, "other@host").failure
+    failure = admission_of(desk.second, "1", FakeDelivery(receive_count=2), LEASE, "other@host").failure
 
     assert desk.dynamodb.item("1")["state"]["S"] == states.FAILURE
     assert failure is not None
@@ -123,7 +125,7 @@ def test_a_redrive_that_was_sent_twice_runs_once_and_the_next_one_again(desk: De
     claim(desk.first, FakeDelivery(message_id="m2", is_redriven=True, redrives=1))
     copy = FakeDelivery(message_id="m3", is_redriven=True, redrives=1)
 
-    running = desk.second.claim("1", copy, LEASE, "other@host")
+    running = admission_of(desk.second, "1", copy, LEASE, "other@host")
     desk.finish(states.FAILURE, message_id={"S": "m2"}, redrives={"N": "1"})
 
     assert (running.verdict, running.is_copy) == (Verdict.LATER, True)
@@ -160,7 +162,7 @@ def test_a_copy_of_a_running_job_is_put_off_until_the_lease_is_over(desk: Desk) 
     claim(desk.first, FakeDelivery())
     desk.now += 20
 
-    answer = desk.second.claim("1", FakeDelivery(message_id="m2"), LEASE, "other@host")
+    answer = admission_of(desk.second, "1", FakeDelivery(message_id="m2"), LEASE, "other@host")
 
     assert (answer.verdict, answer.is_copy, answer.seconds) == (Verdict.LATER, True, 41)
     assert "worker@host is running it" in answer.reason
@@ -169,7 +171,7 @@ def test_a_copy_of_a_running_job_is_put_off_until_the_lease_is_over(desk: Desk) 
 def test_the_same_message_elsewhere_is_no_copy(desk: Desk) -> None:
     claim(desk.first, FakeDelivery())
 
-    assert not desk.second.claim("1", FakeDelivery(), LEASE, "other@host").is_copy
+    assert not admission_of(desk.second, "1", FakeDelivery(), LEASE, "other@host").is_copy
 
 
 def test_the_job_of_a_dead_worker_is_taken_over_with_a_higher_fence(desk: Desk) -> None:
@@ -266,3 +268,42 @@ def test_what_the_table_says_otherwise_is_the_caller_s_to_judge(desk: Desk) -> N
 )
 def test_a_later_run_has_the_higher_generation(earlier: dict[str, Any], later: dict[str, Any]) -> None:
     assert generation_of(earlier) < generation_of(later)
+
+
+class Flaky(FakeDynamoDb):
+    """Answers from the second call on; of the first, ``lost`` are lost."""
+
+    def __init__(self, lost: Sequence[int], error: Exception) -> None:
+        super().__init__()
+        self.rounds: list[int] = []
+        self._lost = lost
+        self._error = error
+
+    def update_items(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any] | Exception]:
+        self.rounds.append(len(requests))
+        answers = super().update_items(requests)
+        return [self._error if len(self.rounds) == 1 and at in self._lost else answer for at, answer in enumerate(answers)]
+
+
+@pytest.mark.parametrize("error", [Unanswered("the connection was closed"), NotSent("refused")])
+def test_a_claim_whose_answer_got_lost_is_asked_for_again_and_is_ours(error: Exception) -> None:
+    dynamodb = Flaky([0, 2], error)
+    claims = Claims(lambda: dynamodb, TABLE, holder="worker/1", ttl=timedelta(days=1))
+    deliveries = [FakeDelivery(task_id=str(number), message_id=f"m{number}") for number in range(4)]
+
+    answers = claims.claim([(delivery.task_id, delivery) for delivery in deliveries], LEASE, "w@h")
+
+    assert answers == [RUN] * 4
+    assert dynamodb.rounds == [4, 2]
+    assert [delivery.fence for delivery in deliveries] == [2, 1, 2, 1]
+
+
+def test_a_claim_that_timed_out_is_not_asked_for_again() -> None:
+    dynamodb = Flaky([0], Unanswered("nothing for two seconds"))
+    moments = iter([0.0, 0.0, 2.0, 2.0])
+    claims = Claims(lambda: dynamodb, TABLE, holder="worker/1", ttl=timedelta(days=1), clock=lambda: next(moments))
+
+    (answer,) = claims.claim([("1", FakeDelivery())], LEASE, "w@h")
+
+    assert isinstance(answer, Unanswered)
+    assert dynamodb.rounds == [1]
