@@ -223,8 +223,9 @@ class Program:
 
 def test_a_run_that_was_put_off_tells_the_channel_and_the_program_before_its_slot_is_free(task: Any) -> None:
     noted: list[tuple[str, str, list[str]]] = []
-    channel = SimpleNamespace(note_put_off=lambda tag, error: noted.append((tag, error.obstacle, list(run.told))))
+    channel = SimpleNamespace()
     run = Run(task, channel=channel)
+    channel.note_put_off = lambda tag, error: noted.append((tag, error.obstacle, list(run.told)))
     program: Any = Program()
     task.app = program
 

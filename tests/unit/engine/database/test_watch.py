@@ -9,11 +9,15 @@ from app.engine.database import DatabaseWatch
 from tests.support.eventually import eventually
 
 
+def _wait(event: threading.Event) -> None:
+    event.wait(0.01)
+
+
 def test_each_waiter_is_called_once_when_the_database_answers_and_both_changes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     may_answer = threading.Event()
     called: Counter[str] = Counter()
-    watch = DatabaseWatch(lambda: None if may_answer.is_set() else "refused", sleep=lambda _: may_answer.wait(0.01) and None)
+    watch = DatabaseWatch(lambda: None if may_answer.is_set() else "refused", sleep=lambda _: _wait(may_answer))
     for _ in range(3):
         for waiter in ("one", "other"):
             watch.report("refused", waiter, lambda waiter=waiter: called.update([waiter]))  # type: ignore[misc]
