@@ -28,6 +28,7 @@ USE_I18N = False
 
 INSTALLED_APPS = [
     "app.config",
+    "app.engine.effects",
     "app.engine.outbox",
     "app.engine.schedules",
     "app.engine",

@@ -15,9 +15,12 @@ from app.engine.broker.bulk import Arguments, checked, publish_many
 from app.engine.broker.put_off import PutOff, times_put_off
 from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.database import DATABASE, Trouble, trouble_of
+from app.engine.effects.errors import EffectUnderWay
 from app.engine.errors import TransientError
 from app.engine.outbox import producer
 
+#: Under this name a run says that another one of its job is in its way.
+TWIN = "twin"
 #: A job that is the reason why the database is away must not take it away for ever.
 MOST_TIMES_PUT_OFF = 20
 
@@ -77,11 +80,12 @@ class Task(DjangoTask):
     def _excuse(self, error: Exception) -> None:
         """Raise what becomes of a run that failed by no fault of its own; return for any other."""
         trouble = trouble_of(error)
-        if trouble is None:
+        obstacle = DATABASE if trouble is Trouble.AWAY else TWIN if isinstance(error, EffectUnderWay) else None
+        if obstacle is None and trouble is None:
             return
         times = times_put_off(self.request)
-        if trouble is Trouble.AWAY and self.acks_late and times is not None and times < MOST_TIMES_PUT_OFF:
-            raise PutOff(DATABASE, f"{type(error).__name__}: {error}".strip()) from error
+        if obstacle is not None and self.acks_late and times is not None and times < MOST_TIMES_PUT_OFF:
+            raise PutOff(obstacle, f"{type(error).__name__}: {error}".strip()) from error
         pause = get_exponential_backoff_interval(self.retry_backoff, self.request.retries, self.retry_backoff_max, self.retry_jitter)
         raise self.retry(exc=error, countdown=pause) from error
 
