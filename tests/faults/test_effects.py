@@ -17,6 +17,10 @@ VISIBILITY_SECONDS = 4
 WORKER = """
 import json, os, time
 from functools import partial
+from app.config.environment import use_settings
+use_settings()
+import django
+django.setup()
 from celery import shared_task
 from django.db import connection, transaction
 from app.config.celery import celery_app
