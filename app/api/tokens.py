@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import HttpBearer
 
+from app.api.errors import Problem
 from app.api.models import ApiToken
 
 _SHAPE = re.compile(r"mr_[A-Za-z0-9_-]{43}")
@@ -47,6 +48,16 @@ class TokenAuthentication(HttpBearer):
             return None
         _note_use(found)
         request.user = found.owner
+        return found
+
+
+class StaffTokenAuthentication(TokenAuthentication):
+    """As above, for staff: the tokens of others are answered 403. For what tells of other people's data."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
+        found = super().authenticate(request, token)
+        if found is not None and not found.owner.is_staff:
+            raise Problem(403, detail="This is for staff: the owner of this token is not.")
         return found
 
 

@@ -26,6 +26,7 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 install_problem_handlers(api)
+api.add_router("/jobs", "app.console.api.jobs.router")
 for mount_point, router in workload.API_ROUTERS.items():
     api.add_router(mount_point, router)
 

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 from celery.result import AsyncResult
 from celery.utils.time import get_exponential_backoff_interval
 
@@ -18,6 +18,7 @@ from app.engine.database import DATABASE, Trouble, trouble_of
 from app.engine.effects.errors import EffectUnderWay
 from app.engine.errors import TransientError
 from app.engine.outbox import producer
+from app.engine.outbox.due import due_at
 
 #: Under this name a run says that another one of its job is in its way.
 TWIN = "twin"
@@ -113,6 +114,12 @@ class Task(DjangoTask):
         with producer.bypassed():
             try:
                 return super().retry(*args, **options)
+            except Retry as retried:
+                # Read by the ledger: of a job that is retried, people ask when.
+                when = retried.when
+                told = {"eta": when} if isinstance(when, datetime) else {"countdown": when}
+                self.request.retry_due = due_at(now=datetime.now(UTC), **told) or datetime.now(UTC)
+                raise
             except Reject as error:
                 # The retry could be neither sent nor, if it is due far off, written. Celery would call that a failure for good,
                 # although the message comes again.

@@ -189,6 +189,10 @@ class TablePolicy:
         if self.ttl_attribute in types:
             raise _refuse(self, self.name, "ttl_attribute", f"{self.ttl_attribute!r} is a key; DynamoDB wants a plain number")
 
+    def index(self, name: str) -> IndexPolicy:
+        """Raises :class:`KeyError`."""
+        return {index.name: index for index in self.indexes}[name]
+
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
         """Every attribute that is a key somewhere, once, in a stable order."""
         keys = [self.partition_key, *((self.sort_key,) if self.sort_key else ())]

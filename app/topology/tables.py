@@ -4,7 +4,7 @@ from app.topology.policies import IndexPolicy, KeyAttribute, KeyType, TablePolic
 
 LEDGER = TablePolicy(
     name="ledger",
-    purpose="Every job by its id: the claim of its run, its last known state and its result.",
+    purpose="Every job by its id: that it was enqueued, the claim of its run, its last known state and its result.",
     partition_key=KeyAttribute(name="id"),
     ttl_attribute="ttl",
     indexes=(
@@ -13,6 +13,27 @@ LEDGER = TablePolicy(
             partition_key=KeyAttribute(name="day_shard"),
             sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
             projected=("task", "queue", "state", "attempts", "worker", "error", "run_ms"),
+        ),
+        # Sparse: only jobs that failed, are retried or were cancelled.
+        IndexPolicy(
+            name="state",
+            partition_key=KeyAttribute(name="state_shard"),
+            sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
+            projected=("task", "queue", "state", "attempts", "worker", "error", "fingerprint", "run_ms"),
+        ),
+        # Only failures.
+        IndexPolicy(
+            name="fingerprint",
+            partition_key=KeyAttribute(name="fingerprint_shard"),
+            sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
+            projected=("task", "queue", "state", "attempts", "worker", "error", "fingerprint", "run_ms"),
+        ),
+        # Only what was enqueued for a tenant, from then on.
+        IndexPolicy(
+            name="tenant",
+            partition_key=KeyAttribute(name="tenant_shard"),
+            sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
+            projected=("task", "queue", "tenant"),
         ),
     ),
 )

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.engine.aws.wire.errors import Unanswered
+from app.engine.aws.wire.errors import NotSent, Unanswered
 from app.engine.errors import PermanentError, TransientError
 
 #: https://docs.aws.amazon.com/general/latest/gr/api-retries.html and each service's list of errors
@@ -50,9 +50,9 @@ def is_transient(error: BaseException) -> bool:
 
 @contextmanager
 def translated(action: str) -> Iterator[None]:
-    """Turn botocore's errors into :class:`AwsUnavailable` or :class:`AwsRefused`, saying what was being done."""
+    """Turn the errors of botocore and of the wire into :class:`AwsUnavailable` or :class:`AwsRefused`, saying what was being done."""
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, NotSent, Unanswered) as error:
         kind = AwsUnavailable if is_transient(error) else AwsRefused
         raise kind(f"Could not {action}: {error}") from error

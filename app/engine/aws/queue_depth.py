@@ -52,6 +52,12 @@ def read_queue_depths(settings: EngineSettings) -> tuple[QueueDepth, ...]:
         )
 
 
+def read_visible(settings: EngineSettings, queue: str) -> int:
+    """Messages of one queue that nobody has received, approximately. Raises :class:`~app.engine.aws.errors.AwsUnavailable` or ``AwsRefused``."""
+    with translated("read the queue's depth"):
+        return _counts(settings, queue_url(settings, queue))["ApproximateNumberOfMessages"]
+
+
 def _counts(settings: EngineSettings, url: str) -> Mapping[str, int]:
     answer = clients.sqs(settings).get_queue_attributes(
         QueueUrl=url,

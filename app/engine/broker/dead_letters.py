@@ -6,19 +6,17 @@ back before says so in a third, ``redrive``.
 What SQS's own redrive policy moves (a job that kills its worker) carries neither.
 """
 
-import hashlib
 import json
 import re
-import traceback
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import TracebackType
 from typing import Any
 
 from app.engine.broker.lineage import REDRIVE
 from app.engine.broker.options import LARGEST_MESSAGE_BYTES
 from app.engine.broker.received import CAUSE, REASON, Received
+from app.engine.failures import fingerprint, kind_of, place_in, place_of, text_of
 from app.engine.job_ledger import RecordedFailure
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
@@ -27,8 +25,6 @@ LONGEST_MESSAGE = 1000
 LONGEST_ERROR = 500
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: Quoted, a UUID, or a word, which changes from job to job if it is not made of letters only.
-_CHANGING = re.compile(r"'[^']*'|\"[^\"]*\"|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\w+")
 
 
 class Reason(StrEnum):
@@ -68,9 +64,9 @@ class Cause:
 def failure(error: BaseException, *, task: str, attempts: int, text: str | None = None, trace: str = "") -> Cause:
     """The cause that an exception makes. ``text`` and ``trace`` stand for those of an exception that came from a child process."""
     return _failed(
-        kind=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        message=_said(error) if text is None else text,
-        place=_place(trace) or _place_of(error.__traceback__),
+        kind=kind_of(error),
+        message=text_of(error) if text is None else text,
+        place=place_in(trace) or place_of(error.__traceback__),
         task=task,
         attempts=attempts,
     )
@@ -78,7 +74,7 @@ def failure(error: BaseException, *, task: str, attempts: int, text: str | None 
 
 def recorded(failure: RecordedFailure, *, task: str) -> Cause:
     """The cause of a run that is known from its record only."""
-    return _failed(kind=failure.exception, message=failure.message, place=_place(failure.trace), task=task, attempts=failure.attempts)
+    return _failed(kind=failure.exception, message=failure.message, place=place_in(failure.trace), task=task, attempts=failure.attempts)
 
 
 def _failed(*, kind: str, message: str, place: str, task: str, attempts: int) -> Cause:
@@ -90,12 +86,6 @@ def _failed(*, kind: str, message: str, place: str, task: str, attempts: int) ->
         task=task,
         attempts=attempts,
     )
-
-
-def fingerprint(task: str, kind: str, message: str, place: str) -> str:
-    """12 hexadecimal digits. Quoted values, ids and words with a figure do not count: they differ from job to job."""
-    shape = _CHANGING.sub(lambda found: found[0] if found[0].replace("_", "a").isalpha() else "…", message)
-    return hashlib.sha256(f"{task}\n{kind}\n{place}\n{shape}".encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
@@ -128,24 +118,6 @@ def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
         # Then its dead letters are a FIFO queue, too, which may not make an id of the body.
         entry["MessageDeduplicationId"] = received.message_id
     return entry
-
-
-def _place_of(trace: TracebackType | None) -> str:
-    frames = traceback.extract_tb(trace)
-    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].name}" if frames else ""
-
-
-def _place(trace: str) -> str:
-    """The innermost frame of a formatted traceback: file and function, not the line, which moves with every edit."""
-    frames = re.findall(r'File "([^"]+)", line \d+, in (\S+)', trace)
-    return f"{frames[-1][0].rpartition('/')[2]}:{frames[-1][1]}" if frames else ""
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as problem:  # noqa: BLE001 — an exception class of somebody's, on the way to report its failure
-        return f"(its text cannot be made: {type(problem).__name__})"
 
 
 def _allowed(text: str) -> str:

@@ -22,11 +22,12 @@ from app.engine.aws import clients
 from app.engine.aws.errors import is_transient
 from app.engine.aws.wire import DynamoClient, Unanswered
 from app.engine.conf import engine_settings
+from app.engine.failures import fingerprint_of
 from app.engine.job_ledger import FENCE, fence_of
 from app.engine.ledger.book import Book, condition_of
 from app.engine.ledger.chords import Chords
 from app.engine.ledger.claims import KEY, TTL, is_condition
-from app.engine.ledger.records import describe_run
+from app.engine.ledger.records import describe_run, task_of
 from app.topology.naming import table_name
 from app.topology.tables import LEDGER
 
@@ -95,6 +96,8 @@ class LedgerBackend(KeyValueStoreBackend):
         A result that is too large, or not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
         killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
         """
+        if state in states.EXCEPTION_STATES and isinstance(result, BaseException):
+            kwargs["fingerprint"] = _fingerprint(result, traceback, request)
         with self._given_back_if_refused(task_id, state):
             super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
         return result
@@ -114,7 +117,7 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def mark_as_done(self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS) -> None:
         if not store_result or getattr(request, "ignore_result", False):
-            self._keep_end(task_id, None, state, request)
+            self._keep_end(task_id, state, request)
         super().mark_as_done(task_id, result, request, store_result, state)
 
     def mark_as_failure(
@@ -128,16 +131,28 @@ class LedgerBackend(KeyValueStoreBackend):
         state: str = states.FAILURE,
     ) -> None:
         if not store_result:
-            self._keep_end(task_id, exc, state, request)
+            self._keep_end(task_id, state, request, error=exc, fingerprint=_fingerprint(exc, traceback, request))
         super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, state)
 
     # -- task results ---------------------------------------------------------------------------------------------
 
-    def _store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
+    def _described(self, state: str, result: Any, request: Any, fingerprint: str) -> dict[str, Any]:
+        return describe_run(state, result, request, recorded_at=self._clock(), release=self._settings.release, fingerprint=fingerprint)
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        fingerprint: str = "",
+        **kwargs: Any,
+    ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = bytes_to_str(task_id)
         item = self._item(self.get_key_for_task(task_id), self.encode(meta))
-        item |= describe_run(state, result, request, recorded_at=self._clock())
+        item |= self._described(state, result, request, fingerprint)
         book, tag = self._book_of(request)
         if book is not None and state == states.STARTED and FENCE in item:
             return result  # its claim says so
@@ -166,10 +181,10 @@ class LedgerBackend(KeyValueStoreBackend):
             return False
         return True
 
-    def _keep_end(self, task_id: str, error: Any, state: str, request: Any) -> None:
+    def _keep_end(self, task_id: str, state: str, request: Any, error: Any = None, fingerprint: str = "") -> None:
         """Of a claimed run whose result nobody wants: that it has ended, and how."""
         item = {KEY: {"S": self.get_key_for_task(task_id)}, TTL: {"N": str(self._expires_at())}}
-        item |= describe_run(state, error, request, recorded_at=self._clock())
+        item |= self._described(state, error, request, fingerprint)
         if FENCE in item:
             book, tag = self._book_of(request)
             with self._given_back_if_refused(task_id, state):
@@ -301,3 +316,9 @@ def _claimed(item: dict[str, Any]) -> str | None:
         return None
     said = {"status": states.STARTED, "result": {"hostname": item["worker"]["S"]}, "traceback": None, "children": None, "date_done": None}
     return json.dumps(said)
+
+
+def _fingerprint(error: BaseException, traceback: Any, request: Any) -> str:
+    """The same as that of its dead letter."""
+    task = task_of(request)
+    return fingerprint_of(error, task=task, trace=str(traceback or "")) if task else ""

@@ -77,7 +77,9 @@ class Book:
         client = partial(clients.lean_dynamodb, settings)
         table = table_name(settings.name_prefix, LEDGER.name)
         self._worker = str(getattr(sender, "hostname", "") or "worker")
-        self._claims = Claims(client, table, holder=f"{self._worker}/{os.getpid()}/{uuid4().hex[:8]}", ttl=settings.result_ttl)
+        self._claims = Claims(
+            client, table, holder=f"{self._worker}/{os.getpid()}/{uuid4().hex[:8]}", ttl=settings.result_ttl, release=settings.release
+        )
         self._writer = ResultWriter(client, table, longest_write_seconds=LONGEST_WRITE_SECONDS)
         self._pool = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="ledger-claim")
         self._closed.clear()

@@ -28,6 +28,7 @@ from celery import states
 
 from app.engine.aws.wire import Unanswered
 from app.engine.job_ledger import RUN, Admission, Delivery, RecordedFailure, Verdict
+from app.engine.ledger.lineage import lineage_of
 from app.topology.tables import LEDGER
 
 KEY = LEDGER.partition_key.name
@@ -62,7 +63,10 @@ _IS_REDRIVEN = (
     "(attribute_not_exists(#redrives) OR #redrives < :redrives)"
     f" AND (#state IN (:failure, :retry, :ignored) OR (NOT #state IN (:success, :revoked) AND {_LEASE_IS_OVER}))"
 )
-_NAMES = {"#key": KEY, "#ttl": TTL} | {f"#{name}": name for name in ("state", "result", "error", "fence")}
+#: What the record of an earlier run says of its end, and what puts it where ended ones are looked for.
+_ENDED = ("result", "error", "fingerprint", "retry_at", "finished_at", "run_ms", "state_shard", "fingerprint_shard")
+_REMOVED = ", ".join(f"#{name}" for name in _ENDED)
+_NAMES = {"#key": KEY, "#ttl": TTL} | {f"#{name}": name for name in ("state", "fence", *_ENDED)}
 
 
 class Table(Protocol):
@@ -81,12 +85,20 @@ class Claims:
     """A conditional write for each job, and no read. They raise what the client raises, but for a failed condition."""
 
     def __init__(
-        self, client: Callable[[], Table], table: str, *, holder: str, ttl: timedelta, clock: Callable[[], float] = time.time
+        self,
+        client: Callable[[], Table],
+        table: str,
+        *,
+        holder: str,
+        ttl: timedelta,
+        release: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._table = table
         self._holder = holder
         self._ttl = ttl
+        self._release = release
         self._clock = clock
 
     def claim(self, wanted: Sequence[tuple[str, Delivery]], lease_seconds: float, worker: str) -> list[Admission | Exception]:
@@ -122,6 +134,7 @@ class Claims:
             "worker": {"S": worker},
             "receives": {"N": str(delivery.receive_count)},
             "claimed_at": _number(now),
+            "release": {"S": self._release},
         } | _lineage(headers, delivery)
         if delivery.redrives or delivery.is_redriven:
             told["redrives"] = {"N": str(delivery.redrives)}
@@ -131,7 +144,7 @@ class Claims:
             "TableName": self._table,
             "Key": {KEY: {"S": key}},
             "UpdateExpression": (
-                f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE #result, #error"
+                f"SET #state = :started, #fence = if_not_exists(#fence, :zero) + :one, #ttl = :ends, {sets} REMOVE {_REMOVED}"
             ),
             "ConditionExpression": f"{_MAY_CLAIM} OR ({_IS_REDRIVEN})" if delivery.is_redriven else _MAY_CLAIM,
             "ExpressionAttributeNames": _NAMES | {f"#{name}": name for name in told},
@@ -233,15 +246,13 @@ def is_condition(error: ClientError) -> bool:
 
 def _lineage(headers: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
     """Where the job comes from, as far as its message says."""
-    said = {
-        "root": headers.get("root_id"),
-        "parent": headers.get("parent_id"),
-        "in_group": headers.get("group"),
-        "tenant": delivery.system_attributes.get("MessageGroupId"),
-    }
-    lineage: dict[str, Any] = {name: {"S": str(value)} for name, value in said.items() if value}
-    if lineage.get("root", {}).get("S") == delivery.task_id:
-        del lineage["root"]
+    lineage = lineage_of(
+        task_id=delivery.task_id,
+        root=headers.get("root_id"),
+        parent=headers.get("parent_id"),
+        group=headers.get("group"),
+        tenant=delivery.system_attributes.get("MessageGroupId"),
+    )
     if (sent := delivery.system_attributes.get("SentTimestamp", "")).isdigit():
         lineage["sent_at"] = _number(int(sent) / 1000)
     return lineage

@@ -1,16 +1,25 @@
 """What is known of a task, as an item of the ledger and back."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
+from celery import states
+
 from app.engine.job_ledger import FENCE, fence_of
 from app.engine.ledger.claims import generation_of
+from app.engine.ledger.lineage import lineage_of
 from app.topology.tables import LEDGER
 
-INDEX = LEDGER.indexes[0]
+RESULT_PREFIX = "celery-task-meta-"
+INDEX = LEDGER.index("latest")
+BY_STATE = LEDGER.index("state")
+BY_FINGERPRINT = LEDGER.index("fingerprint")
+#: What people look for. Everything else is found by time, and a success pays for no other index.
+SEARCHED_STATES = frozenset({states.FAILURE, states.RETRY, states.REVOKED})
 #: A partition takes 1,000 writes a second; a day has this many.
 SHARDS_PER_DAY = 4
 LONGEST_ERROR = 500
@@ -30,6 +39,8 @@ class TaskRecord:
     error: str
     run_time: timedelta | None
     recorded_at: datetime
+    fingerprint: str = ""
+    """Of a failure; not in the index of the latest."""
 
 
 def day_shards(day: datetime) -> list[str]:
@@ -37,19 +48,23 @@ def day_shards(day: datetime) -> list[str]:
     return [f"{day:%Y-%m-%d}#{shard}" for shard in range(SHARDS_PER_DAY)]
 
 
-def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> dict[str, Any]:
+def shard_of(task_id: str) -> int:
+    """Each index has its items spread over as many partitions: a storm of one failure must not slow the table down."""
+    return crc32(task_id.encode()) % SHARDS_PER_DAY
+
+
+def describe_run(state: str, result: Any, request: Any, recorded_at: float, *, release: str = "", fingerprint: str = "") -> dict[str, Any]:
     """The attributes by which people search, or nothing but the state if Celery does not say which run it was.
 
     ``request`` is Celery's context of the run, or, when the worker's main process reports a lost or killed child, its
     request object: the two share most names.
     """
     attributes: dict[str, Any] = {"state": {"S": state}}
-    # In a context ``task`` is the name; in a request object it is the task itself.
-    task = next((named for named in (getattr(request, "task", None), getattr(request, "name", None)) if isinstance(named, str)), None)
+    task = task_of(request)
     if task is None:
         return attributes
     delivery = getattr(request, "delivery_info", None) or {}
-    day = datetime.fromtimestamp(recorded_at, UTC)
+    task_id = str(getattr(request, "id", None) or task)
     started = getattr(request, "run_started", None)
     if (fence := fence_of(request)) is not None:
         attributes[FENCE] = {"N": str(fence)}
@@ -60,23 +75,68 @@ def describe_run(state: str, result: Any, request: Any, recorded_at: float) -> d
         "queue": {"S": str(delivery.get("routing_key") or "?")},
         "attempts": {"N": str(_attempts(request))},
         "worker": {"S": str(getattr(request, "hostname", None) or "?")},
-        INDEX.partition_key.name: {"S": day_shards(day)[crc32(str(getattr(request, "id", None) or task).encode()) % SHARDS_PER_DAY]},
-        INDEX.sort_key.name: {"N": f"{recorded_at:.3f}"},
+        "release": {"S": release},
     }
     if started is not None:
-        described["run_ms"] = {"N": str(round((time.monotonic() - started) * 1000))}
+        run_seconds = time.monotonic() - started
+        described["run_ms"] = {"N": str(round(run_seconds * 1000))}
+        described["started_at"] = {"N": f"{recorded_at - run_seconds:.3f}"}
+    if state in states.READY_STATES:
+        described["finished_at"] = {"N": f"{recorded_at:.3f}"}
+    if (due := getattr(request, "retry_due", None)) is not None:
+        described["retry_at"] = {"N": f"{due.timestamp():.3f}"}
     error = _error(result)
     if error:
         described["error"] = {"S": error[:LONGEST_ERROR]}
-    return attributes | described
+    return attributes | described | index_keys(task_id, state, recorded_at, fingerprint)
+
+
+def task_of(request: Any) -> str | None:
+    """Its name. In a context ``task`` is the name; in a request object it is the task itself."""
+    return next((named for named in (getattr(request, "task", None), getattr(request, "name", None)) if isinstance(named, str)), None)
+
+
+def index_keys(task_id: str, state: str, recorded_at: float, fingerprint: str = "") -> dict[str, Any]:
+    """What puts the record of a job into the indexes where it is looked for. ``state`` is Celery's."""
+    shard = shard_of(task_id)
+    keys: dict[str, Any] = {
+        INDEX.partition_key.name: {"S": day_shards(datetime.fromtimestamp(recorded_at, UTC))[shard]},
+        INDEX.sort_key.name: {"N": f"{recorded_at:.3f}"},
+    }
+    if state in SEARCHED_STATES:
+        keys[BY_STATE.partition_key.name] = {"S": sharded(state, shard)}
+    if fingerprint:
+        keys["fingerprint"] = {"S": fingerprint}
+        if state == states.FAILURE:
+            keys[BY_FINGERPRINT.partition_key.name] = {"S": sharded(fingerprint, shard)}
+    return keys
+
+
+def sharded(value: str, shard: int) -> str:
+    """The partition of an index."""
+    return f"{value}#{shard}"
 
 
 def _message(request: Any) -> dict[str, Any]:
-    """Which message asked for the run, and how often its job was sent back: the claim's, which the record of a result replaces."""
+    """Which message asked for the run, where its job comes from, how often it was received and sent back.
+
+    All of it is the claim's, which the record of a result replaces.
+    """
     told = getattr(request, "request_dict", None) or {}
     properties = getattr(request, "properties", None) or told.get("properties") or {}
-    message_id = ((properties.get("delivery_info") or {}).get("sqs_message") or {}).get("MessageId")
-    message: dict[str, Any] = {"message_id": {"S": message_id}} if message_id else {}
+    sqs_message = (properties.get("delivery_info") or {}).get("sqs_message") or {}
+    attributes = sqs_message.get("Attributes") or {}
+    message: dict[str, Any] = lineage_of(
+        task_id=str(getattr(request, "id", None)),
+        root=getattr(request, "root_id", None),
+        parent=getattr(request, "parent_id", None),
+        group=getattr(request, "group", None),
+        tenant=attributes.get("MessageGroupId"),
+    )
+    if message_id := sqs_message.get("MessageId"):
+        message["message_id"] = {"S": message_id}
+    if receives := attributes.get("ApproximateReceiveCount"):
+        message["receives"] = {"N": str(receives)}
     redrive = getattr(request, "redrive", None) or told.get("redrive")
     if isinstance(redrive, dict) and type(redrive.get("count")) is int:
         message["redrives"] = {"N": str(redrive["count"])}
@@ -101,7 +161,7 @@ def _error(result: Any) -> str:
     return ""
 
 
-def read_record(item: dict[str, Any]) -> TaskRecord:
+def read_record(item: Mapping[str, Any]) -> TaskRecord:
     """A record from an item of the index."""
 
     def text(name: str) -> str:
@@ -109,7 +169,7 @@ def read_record(item: dict[str, Any]) -> TaskRecord:
 
     run_ms = item.get("run_ms", {}).get("N")
     return TaskRecord(
-        id=text(LEDGER.partition_key.name).removeprefix("celery-task-meta-"),
+        id=text(LEDGER.partition_key.name).removeprefix(RESULT_PREFIX),
         task=text("task"),
         queue=text("queue"),
         state=text("state"),
@@ -118,4 +178,5 @@ def read_record(item: dict[str, Any]) -> TaskRecord:
         error=text("error"),
         run_time=timedelta(milliseconds=int(run_ms)) if run_ms else None,
         recorded_at=datetime.fromtimestamp(float(item[INDEX.sort_key.name]["N"]), UTC),
+        fingerprint=text("fingerprint"),
     )

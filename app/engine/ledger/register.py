@@ -26,11 +26,13 @@ from app.engine.job_ledger import Enqueued
 from app.engine.ledger.claims import KEY, TTL
 from app.engine.ledger.groups import GroupWriter, put_together
 from app.engine.ledger.lineage import followers_of, lineage_of
+from app.engine.ledger.records import shard_of, sharded
 from app.topology.naming import table_name
 from app.topology.tables import LEDGER
 
 logger = logging.getLogger(__name__)
 
+BY_TENANT = LEDGER.index("tenant")
 ENQUEUED_PREFIX = "enqueued-"
 AWAITED_PREFIX = "awaited-"
 #: How long whoever enqueues waits for the confirmation.
@@ -140,13 +142,13 @@ class Register:
                 continue
             # A retry is told by the ledger already.
             if not job.headers.get("retries"):
-                items[ENQUEUED_PREFIX + task_id] = lives | self._enqueued(task_id, job)
+                items[ENQUEUED_PREFIX + task_id] = lives | self._enqueued(task_id, job, now)
             for follower, task in followers_of(job.body).items():
                 items[AWAITED_PREFIX + follower] = lives | {"task": {"S": task}, "awaits": {"S": task_id}}
         return [item | {KEY: {"S": key}} for key, item in items.items()]
 
     @staticmethod
-    def _enqueued(task_id: str, job: Enqueued) -> dict[str, Any]:
+    def _enqueued(task_id: str, job: Enqueued, now: float) -> dict[str, Any]:
         headers = job.headers
         item: dict[str, Any] = {
             "task": {"S": str(headers.get("task"))},
@@ -155,6 +157,9 @@ class Register:
         }
         if eta := headers.get("eta"):
             item["eta"] = {"S": str(eta)}
+        if job.tenant:
+            item[BY_TENANT.partition_key.name] = {"S": sharded(job.tenant, shard_of(task_id))}
+            item[BY_TENANT.sort_key.name] = {"N": f"{now:.3f}"}
         return item | lineage_of(
             task_id=task_id, root=headers.get("root_id"), parent=headers.get("parent_id"), group=headers.get("group"), tenant=job.tenant
         )

@@ -307,3 +307,12 @@ def test_a_claim_that_timed_out_is_not_asked_for_again() -> None:
 
     assert isinstance(answer, Unanswered)
     assert dynamodb.rounds == [1]
+
+
+def test_a_job_that_is_claimed_again_is_not_found_among_those_that_ended(desk: Desk) -> None:
+    ended: dict[str, Any] = {name: {"S": "x"} for name in ("state_shard", "fingerprint_shard", "fingerprint", "error", "result")}
+    desk.dynamodb.table.put({"Item": {"id": {"S": "1"}, "state": {"S": states.RETRY}, "generation": {"N": "1"}} | ended})
+
+    assert claim(desk.first, FakeDelivery(headers={"retries": 1})) is Verdict.RUN
+
+    assert not ended.keys() & desk.dynamodb.item("1").keys()

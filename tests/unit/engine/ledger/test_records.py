@@ -11,7 +11,8 @@ from celery.app.task import Context
 from celery.worker.request import Request
 from kombu.message import Message
 
-from app.engine.ledger.records import INDEX, LONGEST_ERROR, SHARDS_PER_DAY, day_shards, describe_run, read_record
+from app.engine.ledger.records import BY_FINGERPRINT, BY_STATE, INDEX, LONGEST_ERROR, SHARDS_PER_DAY, day_shards, describe_run, read_record
+from app.topology import IndexPolicy
 from app.topology.tables import LEDGER
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -77,10 +78,40 @@ def test_what_a_run_reported_is_read_back() -> None:
     assert record.recorded_at == NOON
 
 
-def test_the_index_gets_exactly_what_its_policy_promises() -> None:
-    item = stored(states.FAILURE, ValueError("no"), context(run_started=1.0))
+@pytest.mark.parametrize("index", [INDEX, BY_STATE, BY_FINGERPRINT], ids=lambda index: index.name)
+def test_a_failure_is_in_each_index_with_all_that_its_policy_promises(index: IndexPolicy) -> None:
+    request = context(run_started=1.0)
+    item = describe_run(states.FAILURE, ValueError("no"), request, NOON.timestamp(), fingerprint="0a1b2c")
 
-    assert set(item) - {"id"} == {*INDEX.projected, INDEX.partition_key.name, INDEX.sort_key.name}
+    assert {*index.projected, index.partition_key.name, index.sort_key.name} <= set(item)
+
+
+def test_a_success_is_in_one_index_only() -> None:
+    keys = {index.partition_key.name for index in LEDGER.indexes}
+
+    assert keys & set(stored(states.SUCCESS, 42, context())) == {INDEX.partition_key.name}
+
+
+@pytest.mark.parametrize(("state", "is_final"), [(states.SUCCESS, True), (states.FAILURE, True), (states.RETRY, False)])
+def test_what_ended_has_a_time_at_which_it_did(state: str, is_final: bool) -> None:
+    assert ("finished_at" in stored(state, None, context())) is is_final
+
+
+def test_the_record_of_a_result_keeps_what_the_claim_knew() -> None:
+    sqs_message = {"MessageId": "m", "Attributes": {"ApproximateReceiveCount": "3", "MessageGroupId": "acme"}}
+    request = context(root_id="1", parent_id="2", group="g", properties={"delivery_info": {"sqs_message": sqs_message}})
+
+    item = describe_run(states.SUCCESS, None, request, NOON.timestamp(), release="v7")
+
+    assert {name: item[name] for name in ("root", "parent", "in_group", "tenant", "message_id", "receives", "release")} == {
+        "root": {"S": "1"},
+        "parent": {"S": "2"},
+        "in_group": {"S": "g"},
+        "tenant": {"S": "acme"},
+        "message_id": {"S": "m"},
+        "receives": {"N": "3"},
+        "release": {"S": "v7"},
+    }
 
 
 def test_the_run_time_is_measured_from_the_start_of_the_run() -> None:

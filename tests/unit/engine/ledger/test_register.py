@@ -14,6 +14,7 @@ from app.engine.conf import engine_settings
 from app.engine.job_ledger import Enqueued
 from app.engine.ledger import register as module
 from app.engine.ledger.lineage import followers_of
+from app.engine.ledger.records import shard_of, sharded
 from app.engine.ledger.register import Register
 from tests.support.eventually import eventually
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
@@ -65,6 +66,7 @@ def test_a_job_is_recorded_with_what_its_message_says(desk: Desk) -> None:
         "parent": "1",
         "in_group": "g",
         "tenant": "acme",
+        "tenant_shard": sharded("acme", shard_of("2")),
         "eta": "2026-01-02T00:00:00+00:00",
     }
     assert float(item["enqueued_at"]["N"]) == 1000

@@ -1,0 +1,1 @@
+"""What operators see, for programs. Tokens of staff only: it tells of everybody's jobs."""
