@@ -12,7 +12,7 @@ class Network(Enum):
 
 
 class Fault(Enum):
-    """How one operation fails. All but LOST_ANSWER and SLOW keep the request from AWS."""
+    """How one operation fails. All but LOST_ANSWER, SLOW and PARTLY keep the request from AWS."""
 
     UNAVAILABLE = "503 ServiceUnavailable"
     ERROR = "500 InternalError"
@@ -24,4 +24,7 @@ class Fault(Enum):
     SILENT = "the request is read and never answered"
     LOST_ANSWER = "AWS does what was asked; its answer is lost and the connection reset"
     SLOW = "the request takes some seconds to get there"
+    PARTLY = (
+        "of DynamoDB's batches the first half is done and the rest comes back as unprocessed; its single writes are throttled half the time"
+    )
     GARBAGE = "200 with a page of HTML"

@@ -34,6 +34,8 @@ from app.topology.tables import LEDGER
 #: Characters. What might not fit into an item of 400 KB has to fail its own task, and does so only where that still runs.
 LARGEST_HANDED_OVER = 90_000
 _FINAL = frozenset({states.SUCCESS, states.FAILURE})
+#: A run that has said this is over, and its slot does not wait for DynamoDB.
+_HANDED_OVER = _FINAL | {states.RETRY}
 #: What ends a run. Every other state is what a run says of itself while it goes on.
 _SETTLING = states.READY_STATES | {states.RETRY, states.IGNORED}
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -193,7 +195,7 @@ class LedgerBackend(KeyValueStoreBackend):
     def _keep(self, book: "Book | None", tag: str, state: str, item: dict[str, Any]) -> None:
         """Have the worker store it with others, or store it now."""
         is_small = len(item.get("result", {}).get("S", "")) <= LARGEST_HANDED_OVER
-        if book is not None and state in _FINAL and is_small and book.hand_over(tag, item):
+        if book is not None and state in _HANDED_OVER and is_small and book.hand_over(tag, item):
             return
         try:
             self._client.put_item(TableName=self._table, Item=item, **condition_of(item))

@@ -45,6 +45,7 @@ LONGEST_WRITE_SECONDS = ATTEMPTS * (clients.LEAN_ANSWER_TIMEOUT_SECONDS + LONGES
 REMEMBERED = 10_000
 #: So long results may lie in the socket, which holds four MiB of them.
 PAUSE_SECONDS = 0.05
+_RETRY = {"S": states.RETRY}
 
 
 class Book:
@@ -204,11 +205,13 @@ class Book:
         if not item:
             self._kept(delivery, then, Keeping.STORED)
             return
+        is_retried = item.get("state") == _RETRY
         self._writer.put(
             Result(
                 item=item,
-                then=partial(self._kept, delivery, then),
-                is_ours_until=self._ours_until.get(delivery.tag, 0.0),
+                then=partial(self._kept, delivery, _unless_lost(then) if is_retried else then),
+                # The next attempt is on its way, and may claim the job at once.
+                is_ours_until=0.0 if is_retried else self._ours_until.get(delivery.tag, 0.0),
                 condition=condition_of(item),
             )
         )
@@ -262,6 +265,11 @@ class Book:
         return self._writer.flush(within)
 
 
+def _unless_lost(then: Callable[[Keeping], None]) -> Callable[[Keeping], None]:
+    """What was retried has another message by now: this one is done with, whatever the record says."""
+    return lambda keeping: then(Keeping.STORED if keeping is Keeping.LOST else keeping)
+
+
 def condition_of(item: dict[str, Any]) -> dict[str, Any]:
     """Of a write that says what became of a run: a success stays, and a run whose claim was taken over says nothing."""
     names = {"#key": LEDGER.partition_key.name, "#state": "state"}
@@ -271,6 +279,10 @@ def condition_of(item: dict[str, Any]) -> dict[str, Any]:
         names["#fence"] = "fence"
         values[":fence"] = item["fence"]
         condition += " AND (attribute_not_exists(#fence) OR #fence <= :fence)"
+        if item.get("state") == _RETRY:
+            # While DynamoDB was away, the next attempts may have been run without a claim, and have come to their end.
+            values |= {":failure": {"S": states.FAILURE}, ":revoked": {"S": states.REVOKED}}
+            condition += " AND NOT #state IN (:failure, :revoked)"
     return {
         "ConditionExpression": f"attribute_not_exists(#key) OR ({condition})",
         "ExpressionAttributeNames": names,

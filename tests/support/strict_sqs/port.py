@@ -15,6 +15,7 @@ from tests.support.strict_sqs.call import SQS, Call
 from tests.support.strict_sqs.habits import Habits
 from tests.support.strict_sqs.http11 import BUFFER_BYTES, Answer, Head, Upstream, read_head, reset
 from tests.support.strict_sqs.queues import Knowledge, Queues
+from tests.support.strict_sqs.unprocessed import answer_partly
 
 HOST = "127.0.0.1"
 #: Older requests are forgotten.
@@ -156,6 +157,11 @@ class Port:
         if rule is not None:
             if made_up := failed(call, rule.fault):
                 return made_up
+            if rule.fault is Fault.PARTLY:
+                if (partly := await answer_partly(call, upstream.exchange)) is not None:
+                    return partly
+                if self._random.random() < 0.5 and (throttled := failed(call, Fault.THROTTLED)):
+                    return throttled
             if rule.fault in {Fault.RESET, Fault.SILENT}:
                 return None
             if rule.fault is Fault.SLOW:

@@ -109,6 +109,39 @@ def test_a_message_is_settled_when_its_result_is_stored_and_not_before(desk: Des
     assert desk.dynamodb.item("1")["state"]["S"] == states.SUCCESS
 
 
+def test_a_retry_is_recorded_and_its_message_settled(desk: Desk) -> None:
+    delivery = FakeDelivery()
+    desk.admit(delivery)
+    desk.book.hand_over(delivery.tag, result(delivery, states.RETRY))
+    desk.settle(delivery)
+
+    eventually(lambda: desk.kept, [Keeping.STORED])
+    assert desk.dynamodb.item("1")["state"]["S"] == states.RETRY
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"state": {"S": states.STARTED}, "fence": {"N": "2"}},
+        {"state": {"S": states.SUCCESS}},
+        # The last attempt was run without a claim, in another worker.
+        {"state": {"S": states.FAILURE}},
+    ],
+    ids=["claimed", "over", "failed unclaimed"],
+)
+def test_a_retry_that_is_recorded_late_changes_nothing_of_its_next_attempt_and_its_message_is_settled(
+    desk: Desk, now: dict[str, Any]
+) -> None:
+    delivery = FakeDelivery()
+    desk.admit(delivery)
+    desk.dynamodb.table.put({"Item": {"id": {"S": "1"}} | now})
+    desk.book.hand_over(delivery.tag, result(delivery, states.RETRY))
+    desk.settle(delivery)
+
+    eventually(lambda: desk.kept, [Keeping.STORED])
+    assert desk.dynamodb.item("1") == {"id": {"S": "1"}} | now
+
+
 def test_a_run_that_was_taken_over_keeps_nothing(desk: Desk) -> None:
     delivery = FakeDelivery()
     desk.admit(delivery)
