@@ -8,6 +8,7 @@ line for each run that began or ended.
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -97,9 +98,11 @@ def arm() -> None:
 def live(serve: Callable[[], None]) -> None:
     """Fork the service again and again, until it ends by itself or this process is told to end."""
     while True:
+        parent = os.getpid()
         child = os.fork()
         if child == 0:
             os.setsid()
+            threading.Thread(target=die_with, args=(parent,), daemon=True).start()
             serve()
             os._exit(0)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,6 +110,13 @@ def live(serve: Callable[[], None]) -> None:
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
             return
+
+
+def die_with(parent: int) -> None:
+    """Nobody else knows this process group."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def worker() -> None:
