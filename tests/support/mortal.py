@@ -105,11 +105,16 @@ def live(serve: Callable[[], None]) -> None:
             threading.Thread(target=die_with, args=(parent,), daemon=True).start()
             serve()
             os._exit(0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _frame, child=child: os.kill(child, number))
+        pass_on(child)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
             return
+
+
+def pass_on(child: int) -> None:
+    """The signals that end a service."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: os.kill(child, number))
 
 
 def die_with(parent: int) -> None:

@@ -45,7 +45,11 @@ class DatabaseWatch:
             self._is_asking = False
         logger.info("database answers again", extra={"seconds": round(time.monotonic() - began, 1)})
         for back in waiting:
-            back()
+            try:
+                back()
+            except Exception:
+                # The others wait, too.
+                logger.exception("database: unexpected error, going on")
 
     def _is_away(self) -> bool:
         try:

@@ -454,6 +454,26 @@ def test_other_services_pass_until_they_are_named(aws_at_rest: Aws) -> None:
     assert aws_at_rest.client("sts").get_caller_identity()["Account"]
 
 
+def test_a_dynamodb_that_does_batches_partly_leaves_their_second_half(aws_at_rest: Aws) -> None:
+    dynamodb, table = aws_at_rest.client("dynamodb"), aws_at_rest.name
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    puts = [{"PutRequest": {"Item": {"id": {"S": str(number)}}}} for number in range(5)]
+    aws_at_rest.network.fail("DynamoDB.Batch*", Fault.PARTLY)
+
+    written = dynamodb.batch_write_item(RequestItems={table: puts})
+    read = dynamodb.batch_get_item(RequestItems={table: {"Keys": [{"id": {"S": str(number)}} for number in (0, 1, 4)]}})
+
+    assert written["UnprocessedItems"] == {table: puts[3:]}
+    assert sorted(item["id"]["S"] for item in read["Responses"][table]) == ["0", "1"]
+    assert read["UnprocessedKeys"] == {table: {"Keys": [{"id": {"S": "4"}}]}}
+    assert dynamodb.scan(TableName=table)["Count"] == 3
+
+
 @pytest.mark.parametrize("state", [Network.REFUSED, Network.SILENT])
 def test_a_network_that_is_away_is_away_for_every_service_and_comes_back(aws_at_rest: Aws, state: Network) -> None:
     calls = [aws_at_rest.client("s3").list_buckets, aws_at_rest.client("dynamodb").list_tables, aws_at_rest.sqs.list_queues]

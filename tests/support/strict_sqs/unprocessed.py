@@ -24,7 +24,8 @@ async def answer_partly(call: Call, exchange: Callable[[bytes], Awaitable[Answer
 
 def halves(tables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of each table's puts, or keys, the first half, and the rest."""
-    done, left = {}, {}
+    done: dict[str, Any] = {}
+    left: dict[str, Any] = {}
     for table, asked in tables.items():
         entries = asked if isinstance(asked, list) else asked["Keys"]
         middle = (len(entries) + 1) // 2

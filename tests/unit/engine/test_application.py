@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from celery import chain, chord, current_app, group
@@ -11,6 +12,8 @@ from celery.exceptions import Reject, Retry
 from django.db import OperationalError
 
 from app.engine.application import Application
+from app.engine.broker.put_off import PutOff
+from app.engine.database import DATABASE
 from app.engine.outbox.producer import OutboxProducer
 from tests.unit.engine.conftest import DefineTask
 
@@ -119,3 +122,30 @@ def test_a_retry_that_cannot_be_written_gives_the_message_back(
         run_of().retry(countdown=3600)
 
     assert raised.value.requeue
+
+
+def test_a_worker_suspends_the_queues_whose_tasks_use_the_database_until_it_answers(
+    define_task: DefineTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define_task("reports.write")
+    define_task("images.resize", uses_database=False)
+    app: Any = current_app._get_current_object()
+    monkeypatch.setattr(
+        app, "_queues_that_use_the_database", Application.__dict__["_queues_that_use_the_database"].func(app), raising=False
+    )
+    reported: list[tuple[str, Callable[[], None]]] = []
+    monkeypatch.setattr(app._database_watch, "report", lambda reason, _waiter, back: reported.append((reason, back)))
+    channel = MagicMock()
+
+    app.when_put_off(PutOff("twin", "busy"), channel)
+    assert (channel.mock_calls, reported) == ([], [])
+    app.when_put_off(PutOff(DATABASE, "refused"), channel)
+
+    (suspended,) = channel.suspend.call_args.args
+    assert "reports" in suspended
+    assert "cpu_intensive" not in suspended
+    ((reason, back),) = reported
+    assert reason == "refused"
+    channel.resume.assert_not_called()
+    back()
+    channel.resume.assert_called_once_with(suspended)

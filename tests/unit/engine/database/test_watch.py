@@ -63,3 +63,18 @@ def test_a_probe_with_a_mistake_leaves_nobody_waiting_for_ever(caplog: pytest.Lo
 
     assert done.wait(5)
     assert "database not probed, taken to answer" in caplog.messages
+
+
+def test_a_waiter_that_cannot_bear_it_keeps_no_other_from_hearing() -> None:
+    done = threading.Event()
+    may_answer = threading.Event()
+    watch = DatabaseWatch(lambda: None if may_answer.wait(5) else "refused")
+
+    def fail() -> None:
+        raise KeyError("gone")
+
+    watch.report("refused", "one", fail)
+    watch.report("refused", "other", done.set)
+    may_answer.set()
+
+    assert done.wait(5)
