@@ -1,5 +1,6 @@
 """SIGKILL at every step of a job's life: afterwards each job is in one true state, and had as many runs as was promised."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,9 +36,17 @@ PROGRAM = "import runpy, sys\nsys.argv = ['mortal', {role!r}]\nrunpy.run_module(
 PUBLISH = """
 import os, pathlib, signal, time
 from celery import current_app
-from django.db import transaction
+from django.db import connections, transaction
+from app.engine.conf import engine_settings
+from app.engine.jobs.whereabouts import find_job
 from app.engine.outbox.background import background_relay
 background_relay.wake = lambda: None
+
+def known(task_id):
+    state = find_job(engine_settings(), task_id).state
+    assert state is not None, f"{task_id} is unknown"
+    # The next publisher is forked, and must not inherit the connection.
+    connections.close_all()
 
 def publish(task_id, kind, in_a_transaction):
     def send(): current_app.send_task("engine.mortal", kwargs={"kind": kind}, task_id=task_id)
@@ -54,10 +63,19 @@ for task_id, kind, in_a_transaction, is_dying_later in JOBS:
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL, task_id
+    known(task_id)
     death, end = pathlib.Path(os.environ["DEATHS"]) / task_id, time.monotonic() + 60
     while is_dying_later and not death.exists():
         assert time.monotonic() < end, f"{task_id} is not dead"
         time.sleep(0.05)
+    known(task_id)
+"""
+#: Whatever was never enqueued is unknown, and nothing else.
+ASK = """
+import json
+from app.engine.conf import engine_settings
+from app.engine.jobs.whereabouts import find_job
+print(json.dumps({task_id: find_job(engine_settings(), task_id).state for task_id in [*TASK_IDS, "never-0"]}))
 """
 
 
@@ -90,39 +108,24 @@ class Shop:
         assert done.returncode == 0, done.stderr[-1000:]
         return [task_id for task_id, *_ in jobs]
 
-    def problem_of(self, task_id: str, dead_letters: set[str]) -> str | None:
-        """What is wrong with the state of a job that should be over."""
-        is_failing = task_id.startswith(FAILING)
-        key = {"id": {"S": f"celery-task-meta-{task_id}"}}
-        item: Any = self.stack.dynamodb.get_item(TableName=self.stack.table("ledger"), Key=key, ConsistentRead=True).get("Item") or {}
-        state, wanted = item.get("state", {}).get("S"), "FAILURE" if is_failing else "SUCCESS"
-        if state != wanted:
-            return f"the ledger says {state}"
-        return None if (task_id in dead_letters) is is_failing else "among the dead letters" if not is_failing else "no dead letter"
-
     def outbox(self) -> int:
         return int(self.stack.query("SELECT count(*) FROM outbox_outboxmessage")[0][0])
 
-    def dead_letters(self) -> set[str]:
-        found = set()
-        url = self.stack.dead_letter_url("default")
-        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1).get("Messages"):
-            found |= {step for message in messages for step in self._ids if f'"{step}"' in message["Body"]}
-            if len(messages) < 10:
-                break
-        return found
-
     def await_truth(self, task_ids: list[str]) -> None:
-        """Every job is over, and each that looks knows the same."""
-        self._ids = task_ids
+        """Every job is over, and says so; what failed is among the dead letters, and nothing else is."""
+        eventually(lambda: (sum(self.stack.depth("default")), self.outbox()), (0, 0), within=TRUE_WITHIN_SECONDS)
+        done = self.stack.python(f"TASK_IDS = {task_ids!r}\n{ASK}")
+        assert done.returncode == 0, done.stderr[-1000:]
+        wanted = {task_id: "failed" if task_id.startswith(FAILING) else "succeeded" for task_id in task_ids}
+        assert json.loads(done.stdout.splitlines()[-1]) == wanted | {"never-0": None}
+        assert self.dead_letters(task_ids) == {task_id for task_id, state in wanted.items() if state == "failed"}
 
-        def problems() -> dict[str, str]:
-            waiting = sum(self.stack.depth("default")) + self.outbox()
-            left = {"": f"{waiting} messages"} if waiting else {}
-            letters = set() if left else self.dead_letters()
-            return left or {task_id: problem for task_id in task_ids if (problem := self.problem_of(task_id, letters)) is not None}
-
-        eventually(problems, {}, within=TRUE_WITHIN_SECONDS)
+    def dead_letters(self, task_ids: list[str]) -> set[str]:
+        found: set[str] = set()
+        url = self.stack.dead_letter_url("default")
+        while messages := self.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=5).get("Messages"):
+            found |= {task_id for message in messages for task_id in task_ids if f'"{task_id}"' in message["Body"]}
+        return found
 
     def ends(self, task_ids: list[str]) -> dict[str, list[int]]:
         """How often each attempt of each job came to its end."""
