@@ -21,6 +21,13 @@ from app.engine.workers.heartbeat import Heartbeat
 from app.engine.workers.registry import live_workers
 
 
+def _keep_late(items: list[dict[str, Any]]) -> None:
+    # As above: its model exists only when Django has loaded its apps.
+    from app.engine.outbox.late_records import keep
+
+    keep(items)
+
+
 class FleetControl(Control):
     """Remote control that knows who lives, and where far-off jobs wait."""
 
@@ -51,7 +58,7 @@ class Application(Program):
         super().__init__(*args, **kwargs)
         self._database_watch = DatabaseWatch(why_away)
         self.steps["consumer"].update((Heartbeat, RemoteControl))
-        self.job_register = Register(engine_settings)
+        self.job_register = Register(engine_settings, keep=_keep_late)
         self.job_ledger = Book(self, engine_settings, lambda task_id: str(self.backend.get_key_for_task(task_id)))
 
     def when_put_off(self, error: PutOff, channel: Any) -> None:

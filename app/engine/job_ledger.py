@@ -45,6 +45,9 @@ class JobRegister(Protocol):
     def begin(self, jobs: Sequence[Enqueued]) -> Recording:
         """Begin to record that these jobs are enqueued. Never waits."""
 
+    def write(self, items: list[dict[str, Any]]) -> bool:
+        """Write records that could not be written before. False if they still cannot. May take a second."""
+
 
 class Delivery(Protocol):
     """One delivery of one message, as the broker knows it."""

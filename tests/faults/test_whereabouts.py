@@ -289,12 +289,20 @@ def test_the_commands_say_the_same_with_its_exit_status(desk: Desk) -> None:
     assert (listed.returncode, listed.stderr) == (0, "")
 
 
-def test_while_the_ledger_is_away_jobs_are_enqueued_and_known_from_their_claim_on(desk: Desk) -> None:
+def test_while_the_ledger_is_away_jobs_are_enqueued_and_none_is_unknown_afterwards(desk: Desk) -> None:
     desk.stack.network.fail("DynamoDB.*", Fault.UNAVAILABLE)
-    ids = desk.produce("print(json.dumps([current_app.tasks['engine.debug_task'].delay().id for _ in range(3)]))")
+    ids = desk.produce(
+        "task = current_app.tasks['engine.debug_task']\nids = [task.delay().id for _ in range(3)] + task.delay_many([{}, {}])\n"
+        "with transaction.atomic():\n    ids.append(task.delay().id)\nprint(json.dumps(ids))"
+    )
+    eventually(lambda: desk.stack.query("SELECT count(*) FROM outbox_outboxmessage WHERE due_at IS NULL"), [(0,)], within=20)
     desk.stack.network.heal()
-    (worker,) = desk.stack.start("worker-default")
 
+    assert [desk.state(task_id) for task_id in ids] == ["queued"] * len(ids)
+    relay, worker = desk.stack.start("outbox-relay", "worker-default")
+    eventually(lambda: desk.stack.query("SELECT count(*) FROM outbox_laterecord"), [(0,)], within=40)
     eventually(lambda: {desk.state(task_id) for task_id in ids}, {"succeeded"}, within=30)
-    worker.stop()
-    desk.stack.services.remove(worker)
+    assert all(desk.ask(task_id).body["enqueued_at"] for task_id in ids)
+    for service in (relay, worker):
+        service.stop()
+        desk.stack.services.remove(service)

@@ -6,5 +6,5 @@ Limit: records live for ``RESULT_TTL_HOURS``. A producer that is killed in the m
 its job is known when a worker receives it. What other programs send is known from then on, too. Position and wait are estimates.
 Use: ``whereabouts.find_job(settings, task_id)``, ``search.find_jobs(settings, Wanted(…))``; ``python -m app.manage job`` and ``jobs``;
 ``GET /api/jobs``.
-Stores: nothing of its own; reads the tables ``ledger`` and ``workers``, the outbox and the queues' depths. Emits: nothing.
+Stores: nothing of its own; reads the tables ``ledger`` and ``workers``, the outbox, late records and the queues' depths. Emits: nothing.
 """

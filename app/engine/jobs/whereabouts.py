@@ -11,10 +11,11 @@ from django.db import Error as DatabaseError
 from app.engine.conf import EngineSettings
 from app.engine.errors import EngineError
 from app.engine.jobs.errors import AbsurdJobId, NotCertain
-from app.engine.jobs.facts import EnqueuedRecord, Facts, RunRecord, keys_of, recorded, text_of
+from app.engine.jobs.facts import EnqueuedRecord, Facts, Item, RunRecord, keys_of, recorded, text_of
 from app.engine.jobs.queueing import Queueing, read_queueing
 from app.engine.jobs.states import BY_CELERY_S_WORD, FINAL, JobState, decide
 from app.engine.ledger.reading import read_items
+from app.engine.outbox.late_records import kept
 from app.engine.outbox.waiting import WaitingMessage, waiting_message
 from app.topology import QueuePolicy
 
@@ -76,9 +77,9 @@ def find_job(settings: EngineSettings, task_id: str) -> Whereabouts:
     :class:`~app.engine.aws.errors.AwsUnavailable` or ``AwsRefused`` when the ledger cannot be read.
     """
     check_id(task_id)
-    row, error = _row(task_id)
-    # After the outbox: what leaves it meanwhile is in the ledger by then, and not the other way round.
-    items = read_items(settings, keys_of(task_id))
+    row, late, error = _in_the_database(task_id)
+    # After the database: what leaves it meanwhile is in the ledger by then, and not the other way round.
+    items = {**late, **read_items(settings, keys_of(task_id))}
     now = datetime.now(UTC)
     run, enqueued, awaited = recorded(items, task_id, now)
     if error is not None and _may_be_in_the_outbox(run):
@@ -115,11 +116,12 @@ def describe(facts: Facts, queueing: Any = lambda _: None) -> Whereabouts:
     return Whereabouts(id=facts.task_id, state=decision.state, reason=decision.reason, **told)
 
 
-def _row(task_id: str) -> tuple[WaitingMessage | None, Exception | None]:
+def _in_the_database(task_id: str) -> tuple[WaitingMessage | None, Mapping[str, Item], Exception | None]:
+    """Its message in the outbox, records that wait for the ledger, and why neither could be read."""
     try:
-        return waiting_message(task_id), None
+        return waiting_message(task_id), kept(keys_of(task_id)), None
     except DatabaseError as error:
-        return None, error
+        return None, {}, error
 
 
 def _may_be_in_the_outbox(run: RunRecord | None) -> bool:

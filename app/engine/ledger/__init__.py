@@ -7,10 +7,10 @@ Every job that our application enqueues has a record from then on.
 No read before a write, one conditional write a run, results and records 25 a request.
 Limit: a run that was killed half-way begins again. While the table is away, jobs that were never received before run without
 a claim. A run that its time limit kills meanwhile leaves a log line and no state.
-Records that wait for a ledger that is away are lost with their process.
+Records that neither the ledger nor the database could take are lost with their process.
 Use: ``result_backend = "app.engine.ledger.backend:LedgerBackend"`` and ``Program.job_ledger = Book(…)``; ``Program.job_register = Register(…)``;
 ``search`` and ``reading``.
 Stores: table ``ledger``. Emits: log lines ``job not run again``, ``job put off``, ``ledger does not answer, going on without
 claims``, ``results not stored, trying again``,
-``ledger does not confirm that jobs are enqueued, going on``.
+``ledger does not confirm that jobs are enqueued, going on`` and ``enqueued jobs recorded in this process only``.
 """

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,17 +49,18 @@ LONGEST_REASON = 500
 class Batch:
     """The records of one call, on their way: a :class:`~app.engine.job_ledger.Recording`."""
 
-    def __init__(self, register: "Register", writer: "GroupWriter[Record]") -> None:
+    def __init__(self, register: "Register", writer: "GroupWriter[Record]", *, is_kept: bool = False) -> None:
         self._register = register
+        self._is_kept = is_kept
         self._writer = writer
         self._changed = threading.Condition()
         self._items: dict[str, dict[str, Any]] = {}
-        self._outstanding = 0
+        self._outstanding: Counter[str] = Counter()
 
     def write(self, items: Iterable[dict[str, Any]]) -> None:
         records = [Record(item, self) for item in items]
         with self._changed:
-            self._outstanding += len(records)
+            self._outstanding.update(record.key for record in records)
             self._items |= {record.key: record.item for record in records}
         self._writer.put(*records)
 
@@ -72,11 +74,15 @@ class Batch:
             is_over = self._changed.wait_for(lambda: not self._outstanding or self._register.is_away, PATIENCE_SECONDS)
             if not is_over:
                 self._register.note_away("no answer within a second")
-            return not self._outstanding
+            late = [self._items[key] for key in self._outstanding]
+        if late and not self._is_kept:
+            self._register.keep_late(late)
+        return not late
 
-    def note_written(self) -> None:
+    def note_written(self, key: str) -> None:
         with self._changed:
-            self._outstanding -= 1
+            self._outstanding[key] -= 1
+            self._outstanding = +self._outstanding
             if not self._outstanding:
                 self._changed.notify_all()
 
@@ -101,12 +107,21 @@ class Record:
 class Register:
     """A :class:`~app.engine.job_ledger.JobRegister` on DynamoDB. Any number of threads share its one writing thread.
 
-    While DynamoDB is away, jobs are enqueued without waiting, and their records follow when it is back.
-    Limit: records that still wait then are lost with their process.
+    While DynamoDB is away, jobs are enqueued without waiting, and their records follow when it is back. Until then ``keep`` has them,
+    which may raise; it is :func:`app.engine.outbox.late_records.keep`.
+    Limit: records of which neither knows are lost with their process.
     """
 
-    def __init__(self, settings: Callable[[], EngineSettings], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], EngineSettings],
+        *,
+        keep: Callable[[list[dict[str, Any]]], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._keep = keep
+        self._keep_again_at = 0.0
         self._clock = clock
         self._away_until = 0.0
         # A child finds none under its own id, and begins anew: its parent's threads and locks are not its own.
@@ -129,6 +144,24 @@ class Register:
         if not self._away_until:
             logger.warning("ledger does not confirm that jobs are enqueued, going on", extra={"reason": reason[:LONGEST_REASON]})
         self._away_until = time.monotonic() + AWAY_SECONDS
+
+    def write(self, items: list[dict[str, Any]]) -> bool:
+        """Write items that were kept. False if the ledger does not confirm all of them within a second, or is known to be away."""
+        batch = Batch(self, self._writer, is_kept=True)
+        batch.write(items)
+        return batch.wait()
+
+    def keep_late(self, items: list[dict[str, Any]]) -> None:
+        """What the ledger does not confirm must not depend on this process alone. Never raises."""
+        if self._keep is None or time.monotonic() < self._keep_again_at:
+            return
+        try:
+            self._keep(items)
+        except Exception as error:  # noqa: BLE001 — the database is away as well: what this process remembers is all there is
+            self._keep_again_at = time.monotonic() + AWAY_SECONDS
+            logger.warning(
+                "enqueued jobs recorded in this process only", extra={"reason": f"{type(error).__name__}: {error}"[:LONGEST_REASON]}
+            )
 
     # -- items ------------------------------------------------------------------------------------------------------------
 
@@ -203,7 +236,7 @@ class Register:
                 return records
             if len(records) == 1:
                 logger.exception("ledger refuses the record of an enqueued job", extra={"key": records[0].key})
-                records[0].batch.note_written()
+                records[0].batch.note_written(records[0].key)
                 return []
             # One bad item refuses the whole request: find it by writing each alone.
             return [again for record in records for again in self._write(client, table, [record])]
@@ -212,5 +245,5 @@ class Register:
             logger.info("ledger confirms again that jobs are enqueued")
         for record in records:
             if record.key not in left:
-                record.batch.note_written()
+                record.batch.note_written(record.key)
         return [record for record in records if record.key in left]

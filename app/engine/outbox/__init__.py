@@ -6,7 +6,8 @@ A job that is due later than SQS could hold its message waits here for its time,
 Limit: at least once. A crash between sending and forgetting sends again, under the same task id. No order is kept.
 Use: ``publisher.publish("payments.process_payment", payment_id=…)`` in a service; plain ``delay()`` does the same.
 ``delayed.delayed_jobs()`` and ``delayed.cancel(task_id)`` for what is not due yet; ``python -m app.manage delayed`` for a person.
-Stores: one row a message in ``outbox_outboxmessage`` until it is sent.
+Stores: one row a message in ``outbox_outboxmessage`` until it is sent; what the ledger has not confirmed in ``outbox_laterecord``, until the
+relay service has brought it there (``late_records``).
 Emits: ``OutboxLag`` and ``OutboxWaiting`` metrics; log lines ``outbox sent``, ``outbox cannot send``, ``delayed job cancelled`` and
 ``cancelled job not recorded``.
 """

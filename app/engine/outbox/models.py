@@ -1,4 +1,4 @@
-"""The message that waits for its transaction, for SQS, or for its time."""
+"""The message that waits for its transaction, for SQS, or for its time; and the record that waits for the ledger."""
 
 from typing import ClassVar
 
@@ -37,3 +37,15 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.task_id}"
+
+
+class LateRecord(models.Model):
+    """An item of the ledger that says that a job was enqueued, or is awaited, while the ledger did not confirm it."""
+
+    key = models.CharField(max_length=300, primary_key=True)
+    item = models.TextField()
+    """JSON."""
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -37,6 +37,11 @@ def must_wait(*, countdown: float | None, eta: datetime | str | None) -> bool:
     return is_far_off(due_at(countdown=countdown, eta=eta, now=now), now=now, longest_sqs_delay=engine_settings().longest_sqs_delay)
 
 
+def is_bypassed() -> bool:
+    """Whether what is published now belongs to the run and not to its transaction."""
+    return _bypassed.get()
+
+
 @contextmanager
 def bypassed() -> Iterator[None]:
     """Publish at once although a transaction is open.
@@ -82,7 +87,7 @@ class OutboxProducer:
         if due is not None and is_far_off(due, now=row.created_at, longest_sqs_delay=longest):
             row.due_at, row.next_attempt_at = due, leaves_at(due, longest_sqs_delay=longest)
         if _bypassed.get() and transaction.get_connection().in_atomic_block:
-            _apart(row.save)
+            apart(row.save)
             return
         row.save()
         if row.due_at is None:
@@ -90,7 +95,7 @@ class OutboxProducer:
             transaction.on_commit(background_relay.wake, robust=True)
 
 
-def _apart(write: Callable[[], None]) -> None:
+def apart(write: Callable[[], None]) -> None:
     """Write on a database connection of its own and commit, whatever becomes of the caller's transaction. Raises what it raises."""
 
     def write_and_hang_up() -> None:

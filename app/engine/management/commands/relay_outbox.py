@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any
 
+from celery import current_app
 from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connections
@@ -12,8 +13,11 @@ from django.utils import timezone
 
 from app.engine.conf import EngineSettings, engine_settings
 from app.engine.errors import TransientError
+from app.engine.job_ledger import JobRegister
 from app.engine.metrics.emf import emit_all
 from app.engine.outbox.lag import read_outbox_lag
+from app.engine.outbox.late_records import BATCH as LATE_RECORDS
+from app.engine.outbox.late_records import deliver
 from app.engine.outbox.relay import BATCH, relay_once
 from app.engine.pulse import beat_pulse
 from app.engine.workers.presence import Presence
@@ -49,6 +53,7 @@ def _relay_until(stopped: threading.Event, settings: EngineSettings) -> None:
             if time.monotonic() >= lag_due_at:
                 _emit_lag(settings)
                 lag_due_at = time.monotonic() + LAG_EVERY_SECONDS
+                _deliver_late_records()
             is_more_due = relay_once().taken == BATCH
         except (TransientError, DatabaseError) as error:
             failures += 1
@@ -62,6 +67,12 @@ def _relay_until(stopped: threading.Event, settings: EngineSettings) -> None:
             failures = 0
         if not is_more_due:
             stopped.wait(PAUSE_SECONDS)
+
+
+def _deliver_late_records() -> None:
+    register: JobRegister | None = current_app.job_register
+    while register is not None and deliver(register.write) == LATE_RECORDS:
+        pass
 
 
 def _emit_lag(settings: EngineSettings) -> None:

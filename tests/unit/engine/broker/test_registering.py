@@ -25,6 +25,9 @@ class FakeRegister:
         self.events.append("begun")
         return self
 
+    def write(self, items: list[dict[str, Any]]) -> bool:
+        return True
+
     def not_sent(self, reasons: Mapping[str, str], *, is_certain: bool) -> None:
         self.lost |= dict.fromkeys(reasons, is_certain)
 

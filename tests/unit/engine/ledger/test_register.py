@@ -149,6 +149,59 @@ def test_a_ledger_that_is_silent_costs_one_caller_a_second(desk: Desk, monkeypat
     eventually(lambda: len(desk.dynamodb.table), 20)
 
 
+class Shelf:
+    """Stands where the database does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.error: Exception | None = None
+        self.asked = 0
+
+    def keep(self, items: list[dict[str, Any]]) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        self.kept |= {item["id"]["S"]: item for item in items}
+
+
+@pytest.fixture
+def shelf(desk: Desk) -> Shelf:
+    made = Shelf()
+    desk.register._keep = made.keep
+    return made
+
+
+def test_what_the_ledger_does_not_confirm_is_kept_elsewhere(desk: Desk, shelf: Shelf) -> None:
+    assert desk.begin("confirmed").wait()
+    desk.dynamodb.failing = AWAY
+    recording = desk.begin("1", "2")
+    recording.not_sent({"2": "denied"}, is_certain=True)
+
+    assert not recording.wait()
+    assert set(shelf.kept) == {"enqueued-1", "enqueued-2"}
+    assert shelf.kept["enqueued-2"]["not_sent"] == {"S": "denied"}
+
+
+def test_while_the_database_is_away_too_it_is_not_asked_for_each_job(desk: Desk, shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    desk.dynamodb.failing, shelf.error = AWAY, OSError("no database")
+    for number in range(20):
+        desk.begin(str(number)).wait()
+
+    assert shelf.asked == 1
+    assert len([line for line in caplog.records if "in this process only" in line.message]) == 1
+
+
+def test_what_was_kept_is_written_when_the_ledger_is_back_and_not_kept_once_more(desk: Desk, shelf: Shelf) -> None:
+    item = {"id": {"S": "enqueued-1"}, "task": {"S": "shop.charge"}}
+    desk.dynamodb.failing = AWAY
+    assert not desk.register.write([item])
+    assert shelf.kept == {}
+
+    desk.dynamodb.failing = None
+    eventually(lambda: desk.register.write([item]))
+    assert desk.dynamodb.item("enqueued-1") == item
+
+
 def test_of_more_than_it_may_keep_the_oldest_records_are_dropped(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_WAITING", 100)
     desk.dynamodb.failing = AWAY
