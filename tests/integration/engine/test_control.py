@@ -133,13 +133,13 @@ def revoke(stack: Any, ids: list[str], **options: Any) -> list[dict[str, Any]]:
 
 def test_of_twelve_queued_jobs_the_six_that_are_revoked_never_run(stack: Any, pair: Any) -> None:
     busy = send(stack, 12, count=4)
-    eventually(lambda: set(started(*pair)), set(busy), within=15)
+    eventually(lambda: set(started(*pair)), set(busy), within=40)
     queued = send(stack, 0, count=12)
 
     assert len(revoke(stack, queued[::2])) == 2
 
-    eventually(lambda: set(ended(*pair)), {*busy, *queued[1::2]}, within=30)
-    eventually(lambda: stack.depth("default"), (0, 0), within=15)
+    eventually(lambda: set(ended(*pair)), {*busy, *queued[1::2]}, within=60)
+    eventually(lambda: stack.depth("default"), (0, 0), within=40)
     assert not set(queued[::2]) & set(started(*pair))
     assert states(stack, queued) == ["REVOKED", "SUCCESS"] * 6
 
@@ -161,7 +161,7 @@ def test_workers_that_start_later_run_no_revoked_job_whether_it_was_queued_delay
 
 def test_a_run_is_terminated_within_five_seconds_and_its_worker_goes_on(stack: Any, pair: Any) -> None:
     first, *others = send(stack, 120, count=3)
-    eventually(lambda: len(started(*pair)), 3, within=15)
+    eventually(lambda: len(started(*pair)), 3, within=40)
 
     _, seconds = ask(
         stack,
@@ -176,10 +176,10 @@ except TaskRevokedError:
     assert seconds <= 5
     eventually(lambda: sum(stack.depth("default")), 2)
     assert len(revoke(stack, others, terminate=True, signal="SIGKILL")) == 2
-    eventually(lambda: states(stack, [first, *others]), ["REVOKED"] * 3, within=15)
+    eventually(lambda: states(stack, [first, *others]), ["REVOKED"] * 3, within=40)
     eventually(lambda: stack.depth("default"), (0, 0))
     again = send(stack, 0, count=4)
-    eventually(lambda: set(ended(*pair)), set(again).issubset, within=15)
+    eventually(lambda: set(ended(*pair)), set(again).issubset, within=40)
 
 
 @pytest.mark.long
@@ -196,7 +196,7 @@ def test_jobs_are_revoked_by_their_stamps(stack: Any, control: Celery) -> None:
 
     worker = start_worker(stack, "one@h")
 
-    eventually(lambda: stack.depth("default"), (0, 0), within=20)
+    eventually(lambda: stack.depth("default"), (0, 0), within=40)
     assert len(started(worker)) == 1
 
 
@@ -224,7 +224,7 @@ def test_a_paused_queue_waits_on_every_worker_and_on_one_that_starts_later(stack
     assert stack.depth("default") == (5, 0)
 
     ask(stack, "control.resume_queue('default', reply=True)")
-    eventually(lambda: set(ended(first, third)), set(waiting), within=15)
+    eventually(lambda: set(ended(first, third)), set(waiting), within=40)
     assert consumed(stack) == {"one@h": ["default"], "three@h": ["default"]}
     assert ask(stack, "sorted(control.paused_queues())")[0] == []
 
@@ -232,20 +232,20 @@ def test_a_paused_queue_waits_on_every_worker_and_on_one_that_starts_later(stack
 def test_a_drained_worker_finishes_what_it_has_and_takes_no_more_until_it_is_told_so(stack: Any, control: Celery, pair: Any) -> None:
     first, second = pair
     held = send(stack, 8, count=4)
-    eventually(lambda: len(started(*pair)), 4, within=15)
+    eventually(lambda: len(started(*pair)), 4, within=40)
     before = set(started(first))
 
     assert answers(control("control", "--json", "--destination", "one@h", "drain")) == {"one@h": {"ok": "draining"}}
     more = send(stack, 0, count=6)
 
-    eventually(lambda: set(ended(*pair)), {*held, *more}, within=30)
+    eventually(lambda: set(ended(*pair)), {*held, *more}, within=60)
     assert set(started(first)) == before
     assert ask(stack, "{node: told['draining'] for node, told in control.inspect().stats().items()}")[0] == {"one@h": True, "two@h": False}
 
     ask(stack, "control.undrain(['one@h'], reply=True)")
     assert second.stop() == 0
     again = send(stack, 0)
-    eventually(lambda: set(ended(first)), set(again).issubset, within=15)
+    eventually(lambda: set(ended(first)), set(again).issubset, within=40)
 
 
 # -- everything else ------------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def test_slots_shrink_and_the_bounds_of_autoscaling_move(stack: Any, control: Ce
     eventually(
         lambda: ask(stack, "{node: len(told['pool']['processes']) for node, told in control.inspect().stats().items()}")[0],
         {"one@h": 1, "two@h": 3},
-        within=30,
+        within=60,
     )
 
 
@@ -307,7 +307,7 @@ def test_what_was_ordered_before_a_worker_started_is_not_done_by_it(stack: Any, 
 def test_the_arguments_of_a_running_job_are_not_told(stack: Any, control: Celery) -> None:
     worker = start_worker(stack, "one@h")
     (job,) = send(stack, 41)
-    eventually(lambda: started(worker), [job], within=15)
+    eventually(lambda: started(worker), [job], within=40)
 
     found, _ = ask(stack, f"[control.inspect().active(), control.inspect().query_task({job!r})]")
 
@@ -315,7 +315,7 @@ def test_the_arguments_of_a_running_job_are_not_told(stack: Any, control: Celery
     assert found[1]["one@h"][job][0] == "active"
     assert "41" not in json.dumps([found[0]["one@h"][0]["kwargs"], found[0]["one@h"][0]["args"], found[1]["one@h"][job][1]["kwargs"]])
     assert answers(control("control", "--json", "terminate", "SIGKILL", job)) == {"one@h": {"ok": f"terminate: {job}"}}
-    eventually(lambda: states(stack, [job]), ["REVOKED"], within=15)
+    eventually(lambda: states(stack, [job]), ["REVOKED"], within=40)
 
 
 @pytest.mark.long
@@ -326,10 +326,10 @@ def test_other_pools_answer_too_and_say_that_they_cannot_terminate(stack: Any, c
     if pool == "solo":  # which answers between two jobs only
         return
     (job,) = send(stack, 12)
-    eventually(lambda: started(worker), [job], within=15)
+    eventually(lambda: started(worker), [job], within=40)
 
     assert "this pool cannot end a run" in revoke(stack, [job], terminate=True)[0]["one@h"]["error"]
-    eventually(lambda: ended(worker), [job], within=20)
+    eventually(lambda: ended(worker), [job], within=40)
 
 
 # -- DynamoDB is away -----------------------------------------------------------------------------------------------------
@@ -339,12 +339,12 @@ def test_a_worker_outlives_ten_seconds_without_dynamodb_and_then_heeds_what_was_
     began = time.monotonic()
     stack.network.fail("DynamoDB.*", Fault.ERROR)
 
-    eventually(lambda: time.monotonic() - began > 10, within=20)
+    eventually(lambda: time.monotonic() - began > 10, within=40)
     assert all(worker.is_running for worker in pair)
     stack.network.heal()
 
     # Whose heartbeat is late is not waited for.
-    eventually(lambda: len(ask(stack, "control.ping()")[0]), 2, within=20)
+    eventually(lambda: len(ask(stack, "control.ping()")[0]), 2, within=40)
     for worker in pair:
         said = [line["message"] for line in worker.lines() if line["message"] in {"mailbox not read", "mailbox read again"}]
         assert said == ["mailbox not read", "mailbox read again"]
@@ -356,10 +356,10 @@ def test_a_worker_takes_no_job_before_it_knows_what_is_revoked(stack: Any, contr
     ask(stack, f"control.revoke({queued[:2]!r})")
     stack.network.fail("DynamoDB.Query", Fault.ERROR)
     worker = start_worker(stack, "one@h")
-    eventually(lambda: [line for line in worker.lines() if line["message"] == "mailbox not read"], within=15)
+    eventually(lambda: [line for line in worker.lines() if line["message"] == "mailbox not read"], within=40)
     assert stack.depth("default") == (4, 0)
 
     stack.network.heal()
 
-    eventually(lambda: stack.depth("default"), (0, 0), within=20)
+    eventually(lambda: stack.depth("default"), (0, 0), within=40)
     assert set(started(worker)) == set(queued[2:])
