@@ -115,6 +115,9 @@ class Environment(BaseSettings):
     result_ttl_hours: Positive = _declared("RESULT_TTL_HOURS")
     sqs_wait_time_seconds: Annotated[int, Field(ge=1, le=20)] = _declared("SQS_WAIT_TIME_SECONDS")
     sqs_longest_delay_seconds: Annotated[int, Field(ge=1, le=900)] = _declared("SQS_LONGEST_DELAY_SECONDS")
+    protect_runs_after_seconds: Positive = _declared("PROTECT_RUNS_AFTER_SECONDS")
+    ecs_agent_uri: OptionalHttpAddress = _declared("ECS_AGENT_URI")
+    ecs_container_metadata_uri_v4: OptionalHttpAddress = _declared("ECS_CONTAINER_METADATA_URI_V4")
     email_url: Annotated[SecretStr, AfterValidator(_check_email_url)] = _declared("EMAIL_URL")
     email_from: Annotated[str, _matching(r".+@.+", "an address such as shop@example.com")] = _declared("EMAIL_FROM")
     stripe_api_key: Annotated[SecretStr, Field(min_length=1)] = _declared("STRIPE_API_KEY")
@@ -141,6 +144,10 @@ class Environment(BaseSettings):
     @property
     def longest_sqs_delay(self) -> timedelta:
         return timedelta(seconds=self.sqs_longest_delay_seconds)
+
+    @property
+    def protect_runs_after(self) -> timedelta:
+        return timedelta(seconds=self.protect_runs_after_seconds)
 
     @property
     def email(self) -> dict[str, Any]:

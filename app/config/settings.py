@@ -154,6 +154,9 @@ ENGINE = EngineSettings(
     result_ttl=_environment.result_ttl,
     longest_sqs_delay=_environment.longest_sqs_delay,
     sqs_wait_time=_environment.sqs_wait_time,
+    ecs_agent_url=_environment.ecs_agent_uri,
+    ecs_metadata_url=_environment.ecs_container_metadata_uri_v4,
+    protect_runs_after=_environment.protect_runs_after,
 )
 
 CELERY = celery_settings(ENGINE) | {

@@ -8,11 +8,12 @@ from typing import Generic, TypeVar
 
 from app.console.wording import coarse_duration, counted, listed
 from app.engine.aws.queue_depth import QueueDepth
-from app.engine.health.fleet import absent_services, is_late, outbox_patience, unattended_queues
+from app.engine.health.fleet import absent_services, is_late, is_leaderless, lately_lost, outbox_patience, unattended_queues
 from app.engine.ledger.records import TaskRecord
 from app.engine.outbox.lag import OutboxLag
 from app.engine.schedules.report import ScheduleSummary
-from app.engine.workers.registry import WorkerRecord
+from app.engine.workers.records import WorkerRecord, WorkerState
+from app.engine.workers.registry import WorkerList
 from app.topology import AlarmPolicy, QueuePolicy, Topology
 from app.topology.metrics import OUTBOX_LAG, SQS_OLDEST_MESSAGE_AGE, SQS_VISIBLE_MESSAGES
 
@@ -37,13 +38,14 @@ class Overview:
     queues: Section[tuple[QueueDepth, ...]]
     outbox: Section[OutboxLag]
     schedule: Section[ScheduleSummary]
-    workers: Section[tuple[WorkerRecord, ...]]
+    workers: Section[WorkerList]
     tasks: Section[tuple[TaskRecord, ...]]
 
 
 class Level(StrEnum):
     OK = "ok"
-    UNKNOWN = "warn"
+    WARN = "warn"
+    """Not known, meant to be so, or going to repair itself."""
     BAD = "bad"
 
 
@@ -67,6 +69,7 @@ class Verdict:
 class QueueState(StrEnum):
     IDLE = "idle"
     MOVING = "moving"
+    PAUSED = "paused"
     LATE = "late"
     UNATTENDED = "no worker"
 
@@ -79,12 +82,39 @@ class QueueRow:
     is_late: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRow:
+    worker: WorkerRecord
+    state: WorkerState
+    releases: tuple[str, ...]
+    """Those of its service that live, if they are several."""
+
+    @property
+    def is_lost(self) -> bool:
+        return self.state is WorkerState.LOST
+
+
+def worker_rows(overview: Overview) -> tuple[WorkerRow, ...]:
+    """The lost ones first, then those that live, by service and host name."""
+    workers = overview.workers.data or WorkerList(live=())
+    skew = workers.version_skew
+    return tuple(
+        WorkerRow(worker=worker, state=worker.state(overview.at), releases=() if worker in workers.lost else skew.get(worker.service, ()))
+        for worker in (*workers.lost, *workers.live)
+    )
+
+
 def queue_rows(overview: Overview, topology: Topology) -> tuple[QueueRow, ...]:
     """One row for each queue that was read, in the order of the topology."""
     depths = {depth.queue: depth for depth in overview.queues.data or ()}
-    unattended = set(_unattended(overview, topology))
+    unattended, paused = set(_unattended(overview, topology)), _paused(overview)
     return tuple(
-        QueueRow(policy=policy, depth=depth, state=_state(policy, depth, policy.name in unattended), is_late=is_late(policy, depth))
+        QueueRow(
+            policy=policy,
+            depth=depth,
+            state=_state(policy, depth, is_unattended=policy.name in unattended, is_paused=policy.name in paused),
+            is_late=is_late(policy, depth),
+        )
         for policy in topology.queues
         if (depth := depths.get(policy.name))
     )
@@ -98,18 +128,20 @@ def judge(overview: Overview, topology: Topology) -> Verdict:
         *_outbox_lag(overview, topology),
         *_dead_letters(overview, topology),
         *_leaderless_schedule(overview),
+        *_lost_workers(overview),
+        *_paused_queues(overview),
         *_unread_sources(overview),
     )
     if not problems:
         return Verdict(level=Level.OK, summary=_all_is_well(overview, topology), problems=())
-    level = Level.BAD if any(problem.level is Level.BAD for problem in problems) else Level.UNKNOWN
+    level = Level.BAD if any(problem.level is Level.BAD for problem in problems) else Level.WARN
     if len(problems) == 1:
         return Verdict(level=level, summary=problems[0].text, problems=problems)
     return Verdict(level=level, summary=f"{len(problems)} things need attention.", problems=problems)
 
 
 def _all_is_well(overview: Overview, topology: Topology) -> str:
-    alive = {worker.service for worker in overview.workers.data or ()}
+    alive = {worker.service for worker in _live(overview)}
     services = [service.name for service in topology.services if service.consumes]
     return f"None of the {counted(len(topology.queues), 'queue')} is stuck, {len(alive.intersection(services))} of {counted(len(services), 'worker service')} are alive."
 
@@ -127,7 +159,7 @@ def _queues_without_worker(overview: Overview, topology: Topology) -> Iterable[P
 def _absent_services(overview: Overview, topology: Topology) -> Iterable[Problem]:
     if overview.workers.data is None:
         return
-    for name in absent_services(topology, overview.workers.data):
+    for name in absent_services(topology, overview.workers.data.live):
         yield Problem(level=Level.BAD, text=f"{name} is not alive: {topology.service(name).purpose}")
 
 
@@ -163,9 +195,23 @@ def _dead_letters(overview: Overview, topology: Topology) -> Iterable[Problem]:
 
 
 def _leaderless_schedule(overview: Overview) -> Iterable[Problem]:
-    schedule = overview.schedule.data
-    if schedule is not None and schedule.entries and schedule.leader is None:
+    if overview.schedule.data is not None and is_leaderless(overview.schedule.data):
         yield Problem(level=Level.BAD, text="No beat leads: nothing that is scheduled is sent.")
+
+
+def _lost_workers(overview: Overview) -> Iterable[Problem]:
+    if overview.workers.data is None:
+        return
+    for worker in lately_lost(overview.workers.data, overview.at):
+        jobs = f" while it ran {counted(worker.busy, 'job')}: they come again when their visibility lapses" if worker.busy else ""
+        yield Problem(level=Level.WARN, text=f"{worker.service} on {worker.hostname.rpartition('@')[2]} was lost{jobs}.")
+
+
+def _paused_queues(overview: Overview) -> Iterable[Problem]:
+    if paused := sorted(_paused(overview)):
+        yield Problem(
+            level=Level.WARN, text=f"{listed(paused)} {'is' if len(paused) == 1 else 'are'} paused: jobs wait there until resumed."
+        )
 
 
 def _unread_sources(overview: Overview) -> Iterable[Problem]:
@@ -177,7 +223,7 @@ def _unread_sources(overview: Overview) -> Iterable[Problem]:
         "latest jobs": overview.tasks.error,
     }
     if unread := [name for name, error in errors.items() if error]:
-        yield Problem(level=Level.UNKNOWN, text=f"The {listed(unread)} could not be read.")
+        yield Problem(level=Level.WARN, text=f"The {listed(unread)} could not be read.")
 
 
 def _alarm(topology: Topology, metric: str) -> AlarmPolicy | None:
@@ -195,14 +241,23 @@ def _known(overview: Overview, topology: Topology) -> Iterable[tuple[QueuePolicy
 
 def _unattended(overview: Overview, topology: Topology) -> list[str]:
     """Queues that no living worker receives from; none when the workers could not be read."""
-    if overview.workers.data is None:
-        return []
-    return unattended_queues(topology, overview.workers.data)
+    return [] if overview.workers.data is None else unattended_queues(topology, overview.workers.data.live)
 
 
-def _state(policy: QueuePolicy, depth: QueueDepth, is_unattended: bool) -> QueueState:
+def _paused(overview: Overview) -> frozenset[str]:
+    """As far as the workers that live have learned of it."""
+    return frozenset(queue for worker in _live(overview) for queue in worker.paused)
+
+
+def _live(overview: Overview) -> tuple[WorkerRecord, ...]:
+    return overview.workers.data.live if overview.workers.data is not None else ()
+
+
+def _state(policy: QueuePolicy, depth: QueueDepth, *, is_unattended: bool, is_paused: bool) -> QueueState:
     if is_unattended:
         return QueueState.UNATTENDED
+    if is_paused:
+        return QueueState.PAUSED
     if is_late(policy, depth):
         return QueueState.LATE
     return QueueState.MOVING if depth.visible or depth.in_flight else QueueState.IDLE

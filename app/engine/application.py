@@ -32,7 +32,9 @@ class FleetControl(Control):
     """Remote control that knows who lives, and where far-off jobs wait."""
 
     def live_workers(self) -> Collection[str]:
-        return [worker.hostname for worker in live_workers(engine_settings(), datetime.now(UTC)) if worker.slots]
+        # A worker that is stopping answers no more.
+        workers = live_workers(engine_settings(), datetime.now(UTC))
+        return [worker.hostname for worker in workers if worker.slots and not worker.is_stopping]
 
     def cancel_waiting(self, task_ids: Collection[str]) -> None:
         # Celery's command line loads the apps only where it starts a worker or beat.

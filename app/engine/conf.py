@@ -30,6 +30,12 @@ class EngineSettings:
     """Jobs that are due later than this wait in the database."""
     sqs_wait_time: timedelta
     """How long SQS holds an empty receive."""
+    ecs_agent_url: str | None
+    """Where a container talks to ECS's agent; ``None`` outside of ECS."""
+    ecs_metadata_url: str | None
+    """Where ECS tells a container which task it is."""
+    protect_runs_after: timedelta
+    """A run that lasts longer keeps ECS from scaling its task in."""
 
 
 def engine_settings() -> EngineSettings:

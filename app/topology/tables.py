@@ -40,7 +40,7 @@ LEDGER = TablePolicy(
 
 WORKERS = TablePolicy(
     name="workers",
-    purpose="One item per living worker, renewed by its heartbeat.",
+    purpose="One item per worker, beat and relay, renewed by its heartbeat; that of one that was lost stays for an hour.",
     partition_key=KeyAttribute(name="hostname"),
     ttl_attribute="ttl",
 )

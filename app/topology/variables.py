@@ -43,6 +43,17 @@ VARIABLES = (
         purpose="Jobs due later than this wait in the database, where they can be listed and cancelled; 1 to 900.",
         default="900",
     ),
+    VariablePolicy(
+        name="PROTECT_RUNS_AFTER_SECONDS",
+        purpose="A run that lasts longer protects its worker's ECS task from scale-in until it ends.",
+        default="30",
+    ),
+    VariablePolicy(
+        name="ECS_AGENT_URI", purpose="Where ECS's agent takes requests for protection. ECS sets it; empty elsewhere.", default=""
+    ),
+    VariablePolicy(
+        name="ECS_CONTAINER_METADATA_URI_V4", purpose="Where ECS tells a container its task. ECS sets it; empty elsewhere.", default=""
+    ),
     VariablePolicy(name="EMAIL_URL", purpose="Where mail goes: smtp://user:password@host:587?tls=true, or file:///directory.", secret=True),
     VariablePolicy(name="EMAIL_FROM", purpose="Sender of mail."),
     VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),

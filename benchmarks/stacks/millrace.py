@@ -33,6 +33,9 @@ def use_ledger(app: Program, surroundings: Surroundings) -> None:
             result_ttl=timedelta(days=1),
             longest_sqs_delay=timedelta(minutes=15),
             sqs_wait_time=timedelta(seconds=20),
+            ecs_agent_url=None,
+            ecs_metadata_url=None,
+            protect_runs_after=timedelta(seconds=30),
         )
     )
     app.conf.result_backend = "app.engine.ledger.backend:LedgerBackend"

@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from app.console import wording
+from app.engine.workers.records import WorkerState
 
 register = Library()
 
@@ -19,6 +20,13 @@ _BADGES = {
     "RETRY": "warn",
     "REVOKED": "warn",
     "STARTED": "busy",
+}
+
+_WORKER_BADGES = {
+    WorkerState.LIVE: "idle",
+    WorkerState.DRAINING: "warn",
+    WorkerState.STOPPING: "warn",
+    WorkerState.LOST: "bad",
 }
 
 _MOST_DOTS = 16
@@ -72,6 +80,18 @@ def short_error(value: str) -> SafeString:
 @register.filter
 def state_badge(state: str) -> SafeString:
     return format_html('<span class="badge badge--{}">{}</span>', _BADGES.get(state, "idle"), state.lower())
+
+
+@register.filter
+def worker_badge(state: WorkerState) -> SafeString:
+    return format_html('<span class="badge badge--{}">{}</span>', _WORKER_BADGES[state], state.value)
+
+
+@register.filter
+def mebibytes(value: int | None) -> SafeString:
+    if value is None:
+        return format_html('<span class="muted">{}</span>', "—")
+    return format_html('<span title="{} bytes">{} MiB</span>', f"{value:,}", f"{value // 1024**2:,}")
 
 
 @register.filter

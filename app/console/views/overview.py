@@ -10,8 +10,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from app.console.overview import Overview, Section, judge, queue_rows
+from app.console.overview import Overview, Section, judge, queue_rows, worker_rows
 from app.console.permissions import staff_only
+from app.console.readings import workers_reading
 from app.engine.aws.queue_depth import read_queue_depths
 from app.engine.conf import engine_settings
 from app.engine.errors import EngineError
@@ -19,7 +20,6 @@ from app.engine.ledger.search import latest_tasks
 from app.engine.outbox.lag import OutboxLag, read_outbox_lag
 from app.engine.schedules.report import ScheduleSummary, read_summary
 from app.engine.shared_reading import SharedReading
-from app.engine.workers.registry import live_workers
 
 T = TypeVar("T")
 
@@ -28,7 +28,6 @@ LATEST_TASKS = 20
 LATELY = timedelta(days=1)
 
 _queues = SharedReading(lambda: read_queue_depths(engine_settings()))
-_workers = SharedReading(lambda: live_workers(engine_settings(), datetime.now(UTC)))
 _tasks = SharedReading(lambda: latest_tasks(engine_settings(), LATEST_TASKS))
 
 
@@ -49,11 +48,16 @@ def overview_live(request: HttpRequest) -> HttpResponse:
 def _page() -> dict[str, Any]:
     topology = engine_settings().topology
     overview = _read()
-    return {"overview": overview, "verdict": judge(overview, topology), "rows": queue_rows(overview, topology)}
+    return {
+        "overview": overview,
+        "verdict": judge(overview, topology),
+        "rows": queue_rows(overview, topology),
+        "workers": worker_rows(overview),
+    }
 
 
 def _read() -> Overview:
-    queues, workers, tasks = _queues.begin(), _workers.begin(), _tasks.begin()
+    queues, workers, tasks = _queues.begin(), workers_reading.begin(), _tasks.begin()
     # The database is asked meanwhile, on the request's own connection.
     outbox = _outbox(datetime.now(UTC))
     schedule = _schedule(datetime.now(UTC))
@@ -61,7 +65,7 @@ def _read() -> Overview:
         queues=_section(_queues, queues),
         outbox=outbox,
         schedule=schedule,
-        workers=_section(_workers, workers),
+        workers=_section(workers_reading, workers),
         tasks=_section(_tasks, tasks),
         at=datetime.now(UTC),
     )

@@ -13,8 +13,9 @@ class Backoff:
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
-    def __init__(self, draw: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(self, draw: Callable[[float, float], float] = random.uniform, *, longest_seconds: float = LONGEST_PAUSE_SECONDS) -> None:
         self._draw = draw
+        self._longest_seconds = longest_seconds
         self._in_a_row = 0
 
     def failed(self) -> bool:
@@ -31,4 +32,4 @@ class Backoff:
     def pause_seconds(self) -> float:
         if not self._in_a_row:
             return 0.0
-        return self._draw(0.05, min(LONGEST_PAUSE_SECONDS, 0.25 * 2.0 ** min(self._in_a_row, 10)))
+        return self._draw(0.05, min(self._longest_seconds, 0.25 * 2.0 ** min(self._in_a_row, 10)))

@@ -204,6 +204,11 @@ class Channel(SQS.Channel):
                 self._consumption.refuse(delivery_tag)
             self._wake()
 
+    @property
+    def held_count(self) -> int:
+        """Messages in hand, running or not: what a worker that is killed keeps from others until their visibility lapses."""
+        return len(self._consumption.intake.in_hand()) if self._consumption is not None else 0
+
     def note_cause(self, delivery_tag: str, cause: Cause) -> None:
         """Why the delivery is about to be rejected."""
         if self._consumption is not None:

@@ -15,6 +15,7 @@ from app.engine.errors import EngineError
 from app.engine.health.fleet import Fleet, inspect_fleet
 from app.engine.health.readiness import PATIENCE, check_dependencies
 from app.engine.shared_reading import SharedReading
+from app.engine.workers.report import document_of
 
 #: Anybody may ask, so asking often must cost no more than asking once a second.
 _dependencies = SharedReading(lambda: check_dependencies(engine_settings()), patience=2 * PATIENCE)
@@ -41,16 +42,25 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def workers(request: HttpRequest) -> JsonResponse:
-    """200 while every queue has a living worker, nothing is dead and nothing waits for too long."""
+    """200 while every queue has a living worker, a beat leads, nothing is dead, lost or missed lately, and nothing waits for too long."""
     try:
         fleet = _fleet.read()
     except (EngineError, DatabaseError) as error:
         return _answer(request, healthy=False, details={"problems": [str(error)]})
-    details = asdict(fleet)
-    details["summary"] = {
-        "live_workers": sum(1 for worker in fleet.workers if worker.queues),
-        "active": sum(len(worker.running) for worker in fleet.workers),
-        "reserved": sum(worker.reserved for worker in fleet.workers),
+    now = timezone.now()
+    details = {
+        "problems": fleet.problems,
+        "queues": [asdict(queue) for queue in fleet.queues],
+        "outbox": asdict(fleet.outbox),
+        "schedule": asdict(fleet.schedule),
+        "workers": [document_of(worker, now) for worker in fleet.workers.live],
+        "lost_workers": [document_of(worker, now) for worker in fleet.workers.lost],
+        "version_skew": fleet.workers.version_skew,
+        "summary": {
+            "live_workers": sum(1 for worker in fleet.workers.live if worker.queues),
+            "active": sum(worker.busy for worker in fleet.workers.live),
+            "reserved": sum(worker.reserved for worker in fleet.workers.live),
+        },
     }
     return _answer(request, healthy=not fleet.problems, details=details)
 

@@ -1,27 +1,34 @@
 """A worker says that it lives."""
 
 import logging
+import os
 import threading
-import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from celery import bootsteps
-from celery.worker import state
 
 from app.engine.conf import engine_settings
 from app.engine.errors import EngineError
 from app.engine.pulse import beat_pulse
-from app.engine.workers.registry import HEARTBEAT, RunningJob, WorkerRecord, forget_worker, report_worker
+from app.engine.workers.identity import TaskIdentity
+from app.engine.workers.memory import memory_bytes
+from app.engine.workers.records import HEARTBEAT, WorkerRecord
+from app.engine.workers.registry import Entry
+from app.engine.workers.running import reserved_count, running_jobs, running_requests
 
 logger = logging.getLogger(__name__)
 
+_ENDS = (bootsteps.CLOSE, bootsteps.TERMINATE)
+
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Celery's consumer step that keeps the worker's item and its pulse file fresh.
+    """Celery's consumer step that keeps the worker's item and its pulse file fresh, from its start until its last run has ended.
 
     The event loop takes the snapshot and touches the file, so a loop that hangs is silent; a thread does the writing,
-    so a slow DynamoDB does not hold up the loop. Starts again with the consumer.
+    so a slow DynamoDB does not hold up the loop. Where no loop turns, as in a worker that finishes its last runs, the thread does both,
+    without the file. Solo, the loop is the run: such a worker is silent meanwhile.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -29,61 +36,102 @@ class Heartbeat(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self._settings = engine_settings()
+        self._entry = Entry(self._settings, consumer.hostname)
+        self._identity = TaskIdentity(self._settings)
         self._started_at = datetime.now(UTC)
-        self._snapshot: WorkerRecord | None = None
+        self._snapshot: tuple[WorkerRecord, list[int]] | None = None
         self._taken = threading.Event()
-        self._stopped = threading.Event()
+        self._ended = threading.Event()
+        self._is_looping = False
         self._timer: Any = None
         self._thread: threading.Thread | None = None
 
     def start(self, consumer: Any) -> None:
-        self._stopped.clear()
-        self._thread = threading.Thread(target=self._report, name="worker-heartbeat", daemon=True)
-        self._thread.start()
-        self._take(consumer)
-        self._timer = consumer.timer.call_repeatedly(HEARTBEAT.total_seconds(), self._take, (consumer,))
+        self._is_looping = True
+        self._turn(consumer)
+        self._timer = consumer.timer.call_repeatedly(HEARTBEAT.total_seconds(), self._turn, (consumer,))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._report, args=(consumer,), name="worker-heartbeat", daemon=True)
+            self._thread.start()
 
     def stop(self, consumer: Any) -> None:
+        """The consumer begins anew, or the worker ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._is_looping = False
+        self._taken.set()
+
+    def shutdown(self, consumer: Any) -> None:
+        """The last run has ended: the worker leaves the list."""
+        self.stop(consumer)
         if self._thread is not None:
-            self._stopped.set()
+            self._ended.set()
             self._taken.set()
             self._thread.join(timeout=3)
             self._thread = None
             try:
-                forget_worker(self._settings, consumer.hostname)
+                self._entry.remove()
             except EngineError as error:
                 logger.warning("worker not signed off", extra={"reason": str(error)})
 
-    shutdown = stop
+    def _turn(self, consumer: Any) -> None:
+        beat_pulse(self._settings)
+        self._take(consumer)
+        self._taken.set()
 
     def _take(self, consumer: Any) -> None:
-        beat_pulse(self._settings)
-        running = list(state.active_requests)
-        self._snapshot = WorkerRecord(
+        # What other steps tell of themselves: remote control and scale-in protection are strangers to this room.
+        told = consumer.blueprint.info(consumer)
+        requests = running_requests()
+        held = getattr(getattr(consumer.task_consumer, "channel", None), "held_count", 0)
+        record = WorkerRecord(
             hostname=consumer.hostname,
             service=self._settings.service,
             queues=tuple(consumer.app.amqp.queues.consume_from),
+            paused=tuple(told.get("paused_queues", ())),
             slots=consumer.pool.num_processes,
-            running=tuple(RunningJob(id=request.id, task=request.name, started_at=_started_at(request)) for request in running),
-            reserved=max(len(state.reserved_requests) - len(running), 0),
+            busy=len(requests),
+            running=running_jobs(requests),
+            reserved=max(max(held, reserved_count()) - len(requests), 0),
             release=self._settings.release,
+            ecs_task=self._identity.arn,
+            is_draining=bool(told.get("draining")),
+            is_stopping=consumer.blueprint.state in _ENDS,
+            is_protected=bool(told.get("protected")),
             started_at=self._started_at,
             seen_at=datetime.now(UTC),
         )
-        self._taken.set()
+        self._snapshot = record, list({os.getpid(), *consumer.pool.info.get("processes", ())})
 
-    def _report(self) -> None:
+    def _take_what_ends(self, consumer: Any) -> None:
+        """Where no loop turns: the pool may be gone already, so what it said last still stands."""
+        assert self._snapshot is not None  # noqa: S101 — for the type checker: the loop has turned once
+        record, pids = self._snapshot
+        is_stopping = consumer.blueprint.state in _ENDS
+        requests = running_requests()
+        record = replace(
+            record,
+            busy=len(requests),
+            running=running_jobs(requests),
+            reserved=0 if is_stopping else record.reserved,
+            is_stopping=is_stopping,
+            is_protected=bool(consumer.blueprint.info(consumer).get("protected")),
+            seen_at=datetime.now(UTC),
+        )
+        self._snapshot = record, pids
+
+    def _report(self, consumer: Any) -> None:
         failing = False
-        while not self._stopped.is_set():
-            self._taken.wait()
+        while not self._ended.is_set():
+            self._taken.wait(None if self._is_looping else HEARTBEAT.total_seconds())
             self._taken.clear()
-            if self._stopped.is_set() or self._snapshot is None:
-                continue
             try:
-                report_worker(self._settings, self._snapshot)
+                if self._ended.is_set():
+                    return
+                if not self._is_looping:
+                    self._take_what_ends(consumer)
+                self._write()
                 failing = False
             except EngineError as error:
                 if not failing:
@@ -91,8 +139,9 @@ class Heartbeat(bootsteps.StartStopStep):
                 failing = True
             except Exception:
                 logger.exception("worker not reported")
+            self._identity.read()
 
-
-def _started_at(request: Any) -> datetime:
-    """Celery notes the monotonic clock; people want the other one."""
-    return datetime.fromtimestamp(time.time() - (time.monotonic() - request.time_start), UTC) if request.time_start else datetime.now(UTC)
+    def _write(self) -> None:
+        assert self._snapshot is not None  # noqa: S101 — for the type checker: the loop has turned once
+        record, pids = self._snapshot
+        self._entry.report(replace(record, memory_bytes=memory_bytes(pids)))
