@@ -1,4 +1,4 @@
-"""The Celery application class: plain Celery, plus the outbox, the worker's heartbeat and remote control."""
+"""The Celery application class: plain Celery, plus the outbox, remote control, and the worker's heartbeat and protection."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from app.engine.ledger.book import Book
 from app.engine.ledger.register import Register
 from app.engine.outbox import producer
 from app.engine.workers.heartbeat import Heartbeat
+from app.engine.workers.protection import ScaleInProtection
 from app.engine.workers.registry import live_workers
 
 
@@ -59,7 +60,7 @@ class Application(Program):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._database_watch = DatabaseWatch(why_away)
-        self.steps["consumer"].update((Heartbeat, RemoteControl))
+        self.steps["consumer"].update((Heartbeat, RemoteControl, ScaleInProtection))
         self.job_register = Register(engine_settings, keep=_keep_late)
         self.job_ledger = Book(self, engine_settings, lambda task_id: str(self.backend.get_key_for_task(task_id)))
 
