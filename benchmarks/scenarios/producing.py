@@ -13,26 +13,27 @@ from benchmarks.stacks import Stack, Way
 IS_REPEATED = True
 MEASURES_AT_ONCE = False
 NAME = "producing"
-_SENDS = ("SendMessage", "SendMessageBatch")
+_REQUESTS = ("SendMessage", "SendMessageBatch", "BatchWriteItem")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How it publishes, and how far away SQS is."""
+    """How it publishes, how far away AWS is, and whether the program has a result backend: ours then records each job that is enqueued."""
 
     way: Way
     latency: timedelta
+    stores_results: bool = False
 
     def __str__(self) -> str:
-        return f"{self.way}, {self.latency / timedelta(milliseconds=1):.0f} ms"
+        return f"{self.way}, {self.latency / timedelta(milliseconds=1):.0f} ms" + (", results" if self.stores_results else "")
 
 
 def settings(plan: Plan) -> Sequence[Setting]:
-    return tuple(Setting(way, latency) for latency in plan.producer_latencies for way in Way)
+    return tuple(Setting(way, latency, has) for has in (False, True) for latency in plan.producer_latencies for way in Way)
 
 
 def concerns(setting: Setting, stack: Stack) -> bool:
-    return setting.way in stack.ways
+    return setting.way in stack.ways and (stack.can_store_results or not setting.stores_results)
 
 
 def measure(laboratory: Laboratory, plan: Plan, setting: Setting, stacks: Sequence[Stack]) -> list[Reading]:
@@ -42,7 +43,7 @@ def measure(laboratory: Laboratory, plan: Plan, setting: Setting, stacks: Sequen
 def _measure(laboratory: Laboratory, count: int, setting: Setting, stack: Stack) -> Reading:
     broker = laboratory.broker(stack)
     broker.set_latency(setting.latency)
-    surroundings = laboratory.surroundings(stack)
+    surroundings = laboratory.surroundings(stack, stores_results=setting.stores_results)
     broker.clear()
     before = broker.account()
     production = produce(stack, surroundings, setting.way, count)
@@ -63,5 +64,5 @@ def _measure(laboratory: Laboratory, count: int, setting: Setting, stack: Stack)
             "lost": max(0, sent - arrived),
             "double": max(0, arrived - sent),
         },
-        requests={operation: requests[operation] / sent for operation in _SENDS if requests[operation]},
+        requests={operation: requests[operation] / sent for operation in _REQUESTS if requests[operation]},
     )

@@ -18,6 +18,7 @@ def use_ledger(app: Program, surroundings: Surroundings) -> None:
 
     from app.engine.conf import EngineSettings, engine_settings
     from app.engine.ledger.book import Book
+    from app.engine.ledger.register import Register
     from app.topology import TOPOLOGY
 
     settings.configure(
@@ -39,6 +40,7 @@ def use_ledger(app: Program, surroundings: Surroundings) -> None:
         )
     )
     app.conf.result_backend = "app.engine.ledger.backend:LedgerBackend"
+    app.job_register = Register(engine_settings)
     app.job_ledger = Book(app, engine_settings, lambda task_id: str(app.backend.get_key_for_task(task_id)))
 
 
