@@ -14,7 +14,7 @@ from app.engine.broker.bookkeeping import Bookkeeping
 from app.engine.broker.dead_letters import Cause, Reason, dead_letter, recorded
 from app.engine.broker.delays import EARLY_SECONDS, delay_seconds
 from app.engine.broker.housekeeping import Housekeeping
-from app.engine.broker.inspection import Refused, UnknownTask, inspect_arguments, inspect_envelope
+from app.engine.broker.inspection import inspect_arguments, inspect_envelope
 from app.engine.broker.intake import Intake
 from app.engine.broker.leases import Leases
 from app.engine.broker.lineage import NEVER, REDRIVE, lineage_of, sent_back_elsewhere
@@ -23,6 +23,7 @@ from app.engine.broker.options import BrokerOptions
 from app.engine.broker.put_off import TIMES, PutOff, counted, pause_seconds
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
 from app.engine.broker.received import CAUSE, REASON, Received
+from app.engine.broker.refusals import Refused, UnknownTask
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
 from app.engine.job_ledger import FENCE, RecordedFailure

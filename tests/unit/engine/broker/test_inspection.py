@@ -20,7 +20,8 @@ from kombu.asynchronous.timer import to_timestamp
 from kombu.transport import virtual
 from kombu.utils import json as kombu_json
 
-from app.engine.broker.inspection import LONGEST_DETAIL, Inspected, Refused, UnknownTask, inspect, inspect_arguments, inspect_envelope
+from app.engine.broker.inspection import Inspected, inspect, inspect_arguments, inspect_envelope
+from app.engine.broker.refusals import LONGEST_DETAIL, Refused, UnknownTask
 from app.engine.tasks import debug_task
 from tests.support.hostile import HOSTILE, TASK, Shape, encoded, in_base64, inner_body, mutations, signature, valid_message
 
