@@ -6,7 +6,7 @@ from app.topology.policies import BucketPolicy
 
 ARTIFACTS = BucketPolicy(
     name="artifacts",
-    purpose="What tasks produce and what is too large for a message.",
+    purpose="What tasks produce, and what is too large for a message or for an item of the ledger.",
     expire_after=timedelta(days=30),
 )
 

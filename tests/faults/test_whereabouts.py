@@ -204,14 +204,14 @@ def test_a_relay_that_is_killed_half_way_leaves_a_job_in_one_state_and_one_run(d
 
 def test_what_runs_and_how_it_ended_is_told(desk: Desk, worker: Any) -> None:
     running, failed, other, retried, ignored, replaced, quiet = desk.send_all(
-        ("engine.sleep", {"seconds": 15}),
+        ("engine.sleep", {"seconds": 60}),
         *(("engine.fail", {"order": order}) for order in (17, 4711)),
         *((f"engine.{name}", {}) for name in ("again", "ignore", "replace", "quiet")),
     )
 
     told = eventually(lambda: desk.ask(running).body, lambda body: body.get("progress"), within=20)
     assert (told["state"], told["progress"]) == ("started", {"state": "PROGRESS", "meta": {"done": 3, "of": 7}})
-    assert eventually(lambda: [job["id"] for job in desk.search(state="started")], within=15) == [running]
+    eventually(lambda: running in {job["id"] for job in desk.search(state="started")}, within=20)
     wanted = {failed: "failed", retried: "retrying", ignored: "ignored", replaced: "succeeded", quiet: "succeeded", other: "failed"}
     eventually(lambda: {task_id: desk.state(task_id) for task_id in wanted}, wanted, within=20)
     assert desk.ask(retried).body["due_at"] > told["started_at"]

@@ -39,6 +39,10 @@ def lean_dynamodb(settings: EngineSettings) -> DynamoClient:
     return _lean_dynamodb(settings.region, settings.endpoint_url)
 
 
+def s3(settings: EngineSettings) -> Any:
+    return _client("s3", settings)
+
+
 def cloudwatch(settings: EngineSettings) -> "CloudWatchClient":
     client: CloudWatchClient = _client("cloudwatch", settings)
     return client
@@ -70,5 +74,7 @@ def _client_of_process(service: str, region: str, endpoint_url: str | None, pid:
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "total_max_attempts": 2},
             max_pool_connections=MAX_CONNECTIONS,
+            # A simulated S3 has no host name for each bucket.
+            s3={"addressing_style": "path"} if endpoint_url else None,
         ),
     )

@@ -27,12 +27,11 @@ from app.engine.job_ledger import FENCE, fence_of
 from app.engine.ledger.book import Book, condition_of
 from app.engine.ledger.chords import Chords
 from app.engine.ledger.claims import KEY, TTL, is_condition
+from app.engine.ledger.large_results import LargeResults
 from app.engine.ledger.records import describe_run, task_of
 from app.topology.naming import table_name
 from app.topology.tables import LEDGER
 
-#: Characters. What might not fit into an item of 400 KB has to fail its own task, and does so only where that still runs.
-LARGEST_HANDED_OVER = 90_000
 _FINAL = frozenset({states.SUCCESS, states.FAILURE})
 #: A run that has said this is over, and its slot does not wait for DynamoDB.
 _HANDED_OVER = _FINAL | {states.RETRY}
@@ -41,6 +40,8 @@ _SETTLING = states.READY_STATES | {states.RETRY, states.IGNORED}
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 KEYS_PER_READ = 100
 
+#: The attribute that holds what a run said, or where in S3 that is.
+RESULT, RESULT_AT = "result", "result_at"
 #: A tenth of a second of waiting at most.
 TRIES_IN_THE_EVENT_LOOP = 3
 
@@ -76,6 +77,7 @@ class LedgerBackend(KeyValueStoreBackend):
         self._settings = engine_settings()
         self._table = table_name(self._settings.name_prefix, LEDGER.name)
         self._clock: Callable[[], float] = time.time
+        self._large = LargeResults(self._settings)
         self._chords = Chords(lambda: self._client, self._table, self._expires_at)
         self._this_thread = threading.local()
 
@@ -95,7 +97,7 @@ class LedgerBackend(KeyValueStoreBackend):
     def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
         """Store, for as long as the table may still answer. What it refuses for good is given back to the queue.
 
-        A result that is too large, or not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
+        A result of more than 64 MiB, or that is not JSON, is the task's own failure and raised as such. In a worker's event loop (a run that was
         killed) a state that cannot be stored is logged and lost; the run's message is settled by Celery all the same.
         """
         if state in states.EXCEPTION_STATES and isinstance(result, BaseException):
@@ -168,14 +170,15 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def _store_beside_claim(self, item: dict[str, Any]) -> bool:
         """What a run says while it goes on. False, and nothing is stored, if the claim is somebody else's by now."""
+        said, before = (RESULT, RESULT_AT) if RESULT in item else (RESULT_AT, RESULT)
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key={KEY: item[KEY]},
-                UpdateExpression="SET #result = :result",
+                UpdateExpression="SET #said = :said REMOVE #before",
                 ConditionExpression="#fence = :fence AND #state = :started",
-                ExpressionAttributeNames={"#result": "result", "#fence": FENCE, "#state": "state"},
-                ExpressionAttributeValues={":result": item["result"], ":fence": item[FENCE], ":started": {"S": states.STARTED}},
+                ExpressionAttributeNames={"#said": said, "#before": before, "#fence": FENCE, "#state": "state"},
+                ExpressionAttributeValues={":said": item[said], ":fence": item[FENCE], ":started": {"S": states.STARTED}},
             )
         except ClientError as error:
             if not is_condition(error):
@@ -194,8 +197,7 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def _keep(self, book: "Book | None", tag: str, state: str, item: dict[str, Any]) -> None:
         """Have the worker store it with others, or store it now."""
-        is_small = len(item.get("result", {}).get("S", "")) <= LARGEST_HANDED_OVER
-        if book is not None and state in _HANDED_OVER and is_small and book.hand_over(tag, item):
+        if book is not None and state in _HANDED_OVER and book.hand_over(tag, item):
             return
         try:
             self._client.put_item(TableName=self._table, Item=item, **condition_of(item))
@@ -292,7 +294,7 @@ class LedgerBackend(KeyValueStoreBackend):
                 for item in answer["Responses"].get(self._table, []):
                     # DynamoDB deletes expired items within days, not at once.
                     if int(item[TTL]["N"]) > self._clock():
-                        found[item[KEY]["S"]] = item.get("result", {}).get("S") or _claimed(item)
+                        found[item[KEY]["S"]] = self._said(item)
                 pending = answer.get("UnprocessedKeys")
         return [found.get(key) for key in wanted]
 
@@ -309,7 +311,17 @@ class LedgerBackend(KeyValueStoreBackend):
         return int(self._clock() + (self.expires or self._settings.result_ttl.total_seconds()))
 
     def _item(self, key: str, value: Any) -> dict[str, Any]:
-        return {KEY: {"S": bytes_to_str(key)}, "result": {"S": bytes_to_str(value)}, TTL: {"N": str(self._expires_at())}}
+        text = bytes_to_str(value)
+        item = {KEY: {"S": bytes_to_str(key)}, TTL: {"N": str(self._expires_at())}}
+        if self._large.is_needed(text):
+            return item | {RESULT_AT: {"S": self._large.put(item[KEY]["S"], text)}}
+        return item | {RESULT: {"S": text}}
+
+    def _said(self, item: dict[str, Any]) -> str | None:
+        if (key := item.get(RESULT_AT, {}).get("S")) is not None:
+            text: str = self._ensure_retryable(self._large.get, key)
+            return text
+        return item.get(RESULT, {}).get("S") or _claimed(item)
 
 
 def _claimed(item: dict[str, Any]) -> str | None:

@@ -64,7 +64,7 @@ _IS_REDRIVEN = (
     f" AND (#state IN (:failure, :retry, :ignored) OR (NOT #state IN (:success, :revoked) AND {_LEASE_IS_OVER}))"
 )
 #: What the record of an earlier run says of its end, and what puts it where ended ones are looked for.
-_ENDED = ("result", "error", "fingerprint", "retry_at", "finished_at", "run_ms", "state_shard", "fingerprint_shard")
+_ENDED = ("result", "result_at", "error", "fingerprint", "retry_at", "finished_at", "run_ms", "state_shard", "fingerprint_shard")
 _REMOVED = ", ".join(f"#{name}" for name in _ENDED)
 _NAMES = {"#key": KEY, "#ttl": TTL} | {f"#{name}": name for name in ("state", "fence", *_ENDED)}
 

@@ -58,3 +58,19 @@ def test_a_forgotten_result_is_gone(backend: LedgerBackend) -> None:
     backend.forget("forgotten")
 
     assert _state(backend, "forgotten") == states.PENDING
+
+
+@pytest.mark.parametrize("character", ["x", "€", "\U0001f600"])
+def test_a_result_that_no_item_could_hold_comes_back_from_s3(backend: LedgerBackend, character: str) -> None:
+    backend.store_result(f"large-{character}", character * 500_000, states.SUCCESS)
+
+    assert backend.get_result(f"large-{character}") == character * 500_000
+    (item,) = backend.mget([backend.get_key_for_task(f"large-{character}")])
+    assert len(item) > 500_000
+
+
+def test_a_small_result_after_a_large_one_is_read_from_its_item(backend: LedgerBackend) -> None:
+    backend.store_result("shrinking", ValueError("x" * 500_000), states.RETRY)
+    backend.store_result("shrinking", 42, states.SUCCESS)
+
+    assert backend.get_result("shrinking") == 42

@@ -7,14 +7,19 @@ from typing import Any
 import pytest
 from celery import current_app, states
 from celery.app.task import Context
+from celery.exceptions import Reject
+from kombu.exceptions import EncodeError
 
+from app.engine.conf import engine_settings
 from app.engine.job_ledger import FENCE, Verdict
 from app.engine.ledger import backend as module
 from app.engine.ledger.backend import LedgerBackend
 from app.engine.ledger.claims import Claims
+from app.engine.ledger.large_results import LARGEST_BYTES, LARGEST_IN_AN_ITEM, LargeResults
+from tests.unit.engine.broker.fake_s3 import FakeS3
 from tests.unit.engine.conftest import DefineTask
 from tests.unit.engine.ledger.deliveries import FakeDelivery, admission_of
-from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb
+from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
 
 KEY = "celery-task-meta-1"
 LEASE = 60.0
@@ -28,6 +33,8 @@ class Desk:
         monkeypatch.setattr(module, "table_name", lambda *_: TABLE)
         monkeypatch.setattr(module, "is_event_loop", lambda: False)
         self.backend = LedgerBackend(app=current_app)
+        self.s3 = FakeS3()
+        self.backend._large = LargeResults(engine_settings(), lambda: self.s3)
         self.backend._clock = lambda: self.now
         self.claims = Claims(lambda: self.dynamodb, TABLE, holder="worker/1", ttl=timedelta(days=1), clock=lambda: self.now)
 
@@ -136,3 +143,62 @@ def test_the_end_of_an_ignored_run_without_a_claim_costs_no_write(desk: Desk) ->
     desk.backend.mark_as_done("1", 42, desk.request(fence=None, ignore_result=True), store_result=False)
 
     assert desk.dynamodb.calls == []
+
+
+# -- large results --------------------------------------------------------------------------------------------------------------
+
+LARGE = "x" * (LARGEST_IN_AN_ITEM + 1)
+
+
+def test_a_large_result_is_claimed_from_s3(desk: Desk) -> None:
+    desk.claim()
+
+    desk.backend.store_result("1", LARGE, states.SUCCESS, request=desk.request())
+
+    assert "result" not in desk.item()
+    (put,) = desk.s3.puts
+    assert (put["Key"], put["ServerSideEncryption"]) == (desk.item()["result_at"]["S"], "AES256")
+    assert desk.backend.get_task_meta("1", cache=False)["result"] == LARGE
+
+
+def test_what_a_run_says_now_replaces_what_it_said_before_wherever_that_is(desk: Desk) -> None:
+    desk.claim()
+    for meta in ("small", LARGE, "small again"):
+        desk.backend.store_result("1", meta, "PROGRESS", request=desk.request())
+        assert desk.backend.get_task_meta("1", cache=False)["result"] == meta
+        assert len({"result", "result_at"} & set(desk.item())) == 1
+
+    desk.backend.store_result("1", LARGE, "PROGRESS", request=desk.request())
+    desk.now += LEASE + 1
+    desk.claim(message_id="m2")
+    assert "result_at" not in desk.item()
+
+
+def test_a_large_part_of_a_chord_is_counted_when_it_is_stored(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current_app, "job_ledger", type("Book", (), {"hand_over": lambda *_: False, "note_stored": lambda *_: None})())
+    desk.claim()
+    request = desk.request(group="g", chord={"task": "shop.body", "chord_size": 2})
+
+    desk.backend.mark_as_done("1", LARGE, request)
+
+    assert desk.dynamodb.item(str(desk.backend.get_key_for_chord("g")))["parts"] == {"SS": ["1"]}
+    assert desk.backend.get_task_meta("1", cache=False)["result"] == LARGE
+
+
+def test_a_group_of_very_many_is_stored_as_well(desk: Desk) -> None:
+    desk.backend.set("group", LARGE)
+
+    assert desk.backend.get("group") == LARGE
+
+
+def test_a_huge_result_is_its_task_s_failure(desk: Desk) -> None:
+    with pytest.raises(EncodeError, match="64 MiB"):
+        desk.backend.store_result("1", "x" * (LARGEST_BYTES + 1), states.SUCCESS, request=desk.request())
+
+
+def test_an_s3_that_refuses_gives_the_message_back(desk: Desk) -> None:
+    desk.s3.error = client_error("AccessDenied", status=403)
+
+    with pytest.raises(Reject) as raised:
+        desk.backend.store_result("1", LARGE, states.SUCCESS, request=desk.request())
+    assert raised.value.requeue
