@@ -43,9 +43,10 @@ def unclaimed(self, job):
         once(self.request, "book", partial(insert, job, "book"))
 
 @shared_task(name="engine.guarded", bind=True)
-def guarded(self, job, pause, first_pause=0):
+def guarded(self, job, first_pause=0, is_frozen=False):
     note(began=job, fence=fence_of(self.request))
-    time.sleep(pause)
+    while is_frozen and fence_of(self.request) == 1 and not os.path.exists(os.environ["JOURNAL"] + job):
+        time.sleep(0.01)
     for name in ("book", "thank"):
         once(self.request, name, partial(insert, job, name, first_pause if fence_of(self.request) == 1 else 0))
     note(ended=job)
@@ -123,7 +124,7 @@ def test_a_thousand_jobs_that_are_not_claimed_and_come_twice_have_one_effect_eac
 def test_a_worker_that_is_killed_in_the_middle_of_its_transaction_leaves_nothing_and_the_next_run_has_the_effect(shop: Shop) -> None:
     shop.stack.network.habits(duplicates=0)
     shop.have_workers(1)
-    shop.send("engine.guarded", ["killed"], pause=0, first_pause=60)
+    shop.send("engine.guarded", ["killed"], first_pause=60)
     (inserted,) = eventually(lambda: shop.notes("inserted", "killed"), within=30)
 
     worker = shop.signal_worker_of(inserted["pid"], signal.SIGKILL)
@@ -140,10 +141,12 @@ def freeze(shop: Shop, job: str) -> None:
     """A run is frozen before its effects, for longer than its lease; the run that took over had them meanwhile."""
     shop.stack.network.habits(duplicates=0)
     shop.have_workers(2)
-    shop.send("engine.guarded", [job], pause=1)
+    shop.send("engine.guarded", [job], is_frozen=True)
     (first,) = eventually(lambda: shop.notes("began", job), within=30)
     began = time.monotonic()
     frozen = shop.signal_worker_of(first["pid"], signal.SIGSTOP)
+    # It goes on to its effects when it is woken, and not before.
+    Path(f"{shop.journal}{job}").touch()
     try:
         eventually(lambda: shop.notes("ended", job), within=60)
         (_, second) = shop.notes("began", job)
