@@ -215,11 +215,13 @@ class Register:
         kept = self._writers.setdefault(os.getpid(), writer)
         if kept is writer:
             self._away_until = 0.0
-            atexit.register(self._finish, writer)
+            atexit.register(self._finish, writer, os.getpid())
         return kept
 
     @staticmethod
-    def _finish(writer: "GroupWriter[Record]") -> None:
+    def _finish(writer: "GroupWriter[Record]", owner: int) -> None:
+        if os.getpid() != owner:
+            return  # a child inherits what its parent does at its exit, and locks that nobody will ever release
         writer.flush(EXIT_SECONDS)
         writer.close()
 

@@ -1,8 +1,10 @@
 """Every job has a record from its enqueuing on, and a ledger that is away stops nobody."""
 
+import atexit
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -232,6 +234,40 @@ def test_a_forked_child_records_with_a_thread_of_its_own(desk: Desk) -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0 if desk.begin("child").wait() and desk.dynamodb.item("enqueued-child") else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_what_is_under_way_at_a_normal_exit_is_written_first(desk: Desk) -> None:
+    pid = os.fork()
+    if pid == 0:
+        desk.begin(*map(str, range(100)))
+        atexit._run_exitfuncs()
+        os._exit(0 if len(desk.dynamodb.table) == 100 else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_child_that_was_forked_amid_a_write_exits_all_the_same(desk: Desk) -> None:
+    desk.begin("parent's").wait()
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with desk.register._writer._changed:
+            is_held.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait(5)
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)
+        atexit._run_exitfuncs()
+        os._exit(0)
+    go_on.set()
+    thread.join()
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
