@@ -45,7 +45,7 @@ BEAT = ServicePolicy(
 
 OUTBOX_RELAY = ServicePolicy(
     name="outbox-relay",
-    purpose="Sends what was committed and not sent.",
+    purpose="Sends what was committed and not sent, and keeps the index of dead letters.",
     command=("python", "-m", "app.manage", "relay_outbox"),
     health=PulseHealth(),
 )

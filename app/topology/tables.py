@@ -4,7 +4,7 @@ from app.topology.policies import IndexPolicy, KeyAttribute, KeyType, TablePolic
 
 LEDGER = TablePolicy(
     name="ledger",
-    purpose="Every job by its id: that it was enqueued, the claim of its run, its last known state and its result.",
+    purpose="Every job by its id: that it was enqueued, the claim of its run, its last known state and its result. Every dead letter.",
     partition_key=KeyAttribute(name="id"),
     ttl_attribute="ttl",
     indexes=(
@@ -34,6 +34,16 @@ LEDGER = TablePolicy(
             partition_key=KeyAttribute(name="tenant_shard"),
             sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
             projected=("task", "queue", "tenant"),
+        ),
+        # Only dead letters.
+        IndexPolicy(
+            name="dead_letters",
+            partition_key=KeyAttribute(name="letters_of"),
+            sort_key=KeyAttribute(name="died_at", type=KeyType.NUMBER),
+            projected=(
+                *("state", "queue", "message_id", "task", "task_id", "tenant", "reason", "exception", "message", "fingerprint"),
+                *("attempts", "release", "entered_at", "body_bytes", "redrives", "missed", "by", "until", "ended_at", "problem", "ttl"),
+            ),
         ),
     ),
 )

@@ -22,7 +22,7 @@ from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.put_off import TIMES, PutOff, counted, pause_seconds
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
-from app.engine.broker.received import CAUSE, REASON, Received
+from app.engine.broker.received import CAUSE, PARKED_SINCE, REASON, Received
 from app.engine.broker.refusals import Refused, UnknownTask
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 10.0
 #: A poll under way is waited for: what it brings would otherwise be hidden from everybody for a whole visibility timeout.
 POLL_MARGIN_SECONDS = 2.0
-#: The message attributes of a parked message.
-PARKED_SINCE = "parked_since"
 #: Celery's own answer to these is a TypeError.
 BAD_ARGUMENTS = "bad-arguments"
 CLAIM_RETRY_SECONDS = 30

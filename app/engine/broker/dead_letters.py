@@ -104,7 +104,7 @@ def dead_letter(received: Received, cause: Cause) -> dict[str, Any]:
     room = LARGEST_MESSAGE_BYTES - len(body.encode("utf-8", "surrogatepass"))
     attributes: dict[str, Any] = {}
     for name, value in wanted.items():
-        size = _size(name, value)
+        size = attribute_bytes(name, value)
         if len(attributes) < MOST_ATTRIBUTES and size <= room:
             attributes[name] = value
             room -= size
@@ -125,7 +125,7 @@ def _allowed(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", text) or "-"
 
 
-def _size(name: str, attribute: dict[str, Any]) -> int:
+def attribute_bytes(name: str, attribute: dict[str, Any]) -> int:
     """As SQS counts it: name, type and value."""
     value = attribute.get("BinaryValue") or attribute.get("StringValue", "").encode("utf-8", "surrogatepass")
     return len(name.encode()) + len(attribute.get("DataType", "").encode()) + len(value)

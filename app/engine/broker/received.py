@@ -9,6 +9,8 @@ from app.engine.broker.lineage import REDRIVE, Lineage
 #: The message attributes of a dead letter.
 REASON = "reason"
 CAUSE = "cause"
+#: That of a message whose task no worker knew.
+PARKED_SINCE = "parked_since"
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from django.db import connections
 from django.utils import timezone
 
 from app.engine.conf import EngineSettings, engine_settings
+from app.engine.dead_letters.clerk import Clerk
 from app.engine.errors import TransientError
 from app.engine.job_ledger import JobRegister
 from app.engine.metrics.emf import emit_all
@@ -31,7 +32,7 @@ LAG_EVERY_SECONDS = 15.0
 
 
 class Command(BaseCommand):
-    help = "Send what was committed and not sent, until SIGTERM or SIGINT."
+    help = "Send what was committed and not sent, and keep the index of dead letters, until SIGTERM or SIGINT."
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings = engine_settings()
@@ -40,7 +41,10 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stopped.set())
         presence = Presence(settings)
         presence.start()
+        clerk = Clerk(settings)
+        clerk.start()
         _relay_until(stopped, settings)
+        clerk.stop()
         presence.stop()
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from app.engine.broker.claim_check import ClaimChecks
-from app.engine.broker.consumption import PARKED_SINCE, Consumption
+from app.engine.broker.consumption import Consumption
 from app.engine.broker.dead_letters import Cause
 from app.engine.broker.lineage import ELSEWHERE, NEVER, REDRIVE, Redrive, lineage_of
 from app.engine.broker.options import BrokerOptions, ClaimCheckOptions, QueueOptions
 from app.engine.broker.put_off import PutOff, times_put_off
-from app.engine.broker.received import CAUSE, Received
+from app.engine.broker.received import CAUSE, PARKED_SINCE, Received
 from tests.support.eventually import eventually
 from tests.support.hostile import encoded, valid_message
 from tests.unit.engine.broker.fake_s3 import FakeS3

@@ -1,0 +1,115 @@
+"""A job that was delivered as often as its queue allows and never settled: SQS has moved its message, and no worker could say so.
+
+(none) ──────────────────────────────▶ DEAD
+STARTED, lease over | RETRY | any other open state ──▶ DEAD      unless the record is of a later attempt than the message
+SUCCESS | FAILURE | REVOKED | IGNORED ──▶ as it was
+DEAD ──its message is back──▶ STARTED, by a claim
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from botocore.exceptions import ClientError
+from celery import states
+
+from app.engine.ledger.claims import DEAD, KEY, TTL, Table, is_condition
+from app.engine.ledger.records import INDEX, SHARDS_PER_DAY, day_shards
+
+_IS_NEW = "attribute_not_exists(#key)"
+_IS_OPEN = "NOT #state IN (:success, :failure, :revoked, :ignored)"
+_NOBODY_RUNS_IT = "(#state <> :started OR #lease_until < :now)"
+_IS_NOT_LATER = "(attribute_not_exists(#generation) OR #generation <= :generation OR #redrives < :redrives)"
+_MAY_DIE = f"{_IS_NEW} OR ({_IS_OPEN} AND {_NOBODY_RUNS_IT} AND {_IS_NOT_LATER})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Death:
+    """What the message of a dead job says."""
+
+    task_id: str
+    task: str
+    queue: str
+    generation: int
+    """Of the run that it asks for."""
+    attempts: int
+    redrives: int
+    error: str
+    letter: str
+    """Its id among the dead letters."""
+
+
+class Deaths:
+    """One conditional write each. Raises what the client raises, but for a failed condition."""
+
+    def __init__(
+        self,
+        client: Callable[[], Table],
+        table: str,
+        *,
+        key_of: Callable[[str], str],
+        ttl: timedelta,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._key_of = key_of
+        self._ttl = ttl
+        self._clock = clock
+
+    def record(self, death: Death) -> bool:
+        """Say in the job's record that it is dead. False if that knows better. Whoever waits for the job gets a ``WorkerLostError``."""
+        now = self._clock()
+        told: dict[str, Mapping[str, str]] = {
+            "state": {"S": DEAD},
+            "task": {"S": death.task},
+            "queue": {"S": death.queue},
+            "generation": {"N": str(death.generation)},
+            "attempts": {"N": str(death.attempts)},
+            "redrives": {"N": str(death.redrives)},
+            "error": {"S": death.error},
+            "letter": {"S": death.letter},
+            "result": {"S": _result(death, now)},
+            "ttl": {"N": str(int(now + self._ttl.total_seconds()))},
+            INDEX.partition_key.name: {"S": _shard(death, now)},
+            INDEX.sort_key.name: {"N": f"{now:.3f}"},
+        }
+        names = {f"#{name}": name for name in told} | {"#key": KEY, "#ttl": TTL, "#lease_until": "lease_until"}
+        values: dict[str, Any] = {f":{name}": value for name, value in told.items()}
+        closed = (states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, states.STARTED)
+        try:
+            self._client().update_item(
+                TableName=self._table,
+                Key={KEY: {"S": self._key_of(death.task_id)}},
+                UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in told),
+                ConditionExpression=_MAY_DIE,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values | {f":{state.lower()}": {"S": state} for state in closed} | {":now": {"N": f"{now:.3f}"}},
+            )
+        except ClientError as error:
+            if not is_condition(error):
+                raise
+            return False
+        return True
+
+
+def _result(death: Death, now: float) -> str:
+    """As Celery's codec writes a failure."""
+    return json.dumps(
+        {
+            "status": states.FAILURE,
+            "result": {"exc_type": "WorkerLostError", "exc_message": [death.error], "exc_module": "billiard.exceptions"},
+            "traceback": None,
+            "children": [],
+            "date_done": datetime.fromtimestamp(now, UTC).isoformat(),
+            "task_id": death.task_id,
+        }
+    )
+
+
+def _shard(death: Death, now: float) -> str:
+    return day_shards(datetime.fromtimestamp(now, UTC))[crc32(death.task_id.encode()) % SHARDS_PER_DAY]
