@@ -8,9 +8,10 @@ from math import inf
 from typing import Any
 
 from app.engine.broker.dead_letters import LONGEST_MESSAGE
-from app.engine.broker.inspection import Refused, inspect_envelope
+from app.engine.broker.inspection import inspect_envelope
 from app.engine.broker.lineage import REDRIVE, lineage_of
 from app.engine.broker.received import CAUSE, REASON
+from app.engine.broker.refusals import Refused
 from app.engine.dead_letters.letter import DeadLetter, State, letter_id
 from app.engine.failures import fingerprint
 from app.engine.ledger.claims import generation_of
