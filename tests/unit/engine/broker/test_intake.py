@@ -11,9 +11,12 @@ import pytest
 
 from app.engine.aws.backoff import LONGEST_PAUSE_SECONDS, Backoff
 from app.engine.broker import intake as module
-from app.engine.broker.intake import EXTRA_WAIT_SECONDS, MOST_IN_ADVANCE, RECEIVERS_PER_QUEUE, Intake, Pace
+from app.engine.broker import receivers
+from app.engine.broker.intake import Intake
 from app.engine.broker.options import BrokerOptions, QueueOptions
 from app.engine.broker.received import Received
+from app.engine.broker.receivers import EXTRA_WAIT_SECONDS, RECEIVERS_PER_QUEUE
+from app.engine.broker.room import MOST_IN_ADVANCE, ConsumedQueue
 from tests.support.eventually import eventually
 from tests.unit.engine.broker.fake_sqs import Backlog, Clock, raw
 
@@ -72,7 +75,7 @@ class Worker:
         self.intake.settled(received.tag, for_good=True)
 
     def receivers(self) -> list[threading.Thread]:
-        return list(self.intake._threads)
+        return list(self.intake._receivers._threads)
 
     def end(self) -> None:
         self.intake.stop()
@@ -100,23 +103,6 @@ def make() -> Iterator[Callable[..., Worker]]:
 
 Make = Callable[..., Worker]
 
-# -- the pace -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_pace_approaches_the_true_rate_and_fades_when_nothing_happens() -> None:
-    clock = Clock()
-    pace = Pace(clock)
-    for _ in range(2000):
-        clock.now += 0.01
-        pace.note()
-
-    assert 95 < pace.per_second < 105
-
-    clock.now += 60
-
-    assert pace.per_second < 5
-
-
 # -- room ---------------------------------------------------------------------------------------------------------------
 
 
@@ -127,7 +113,7 @@ def test_no_more_is_asked_for_than_the_worker_has_slots(make: Make) -> None:
     worker.intake.consume("a")
 
     eventually(worker.in_hand, 4)
-    eventually(lambda: worker.intake._waiting)
+    eventually(lambda: worker.intake._receivers._waiting)
     assert worker.in_hand() == 4
     assert [request["MaxNumberOfMessages"] for request in worker.sqs.asked] == [4]
     assert worker.sqs.left(A) == 46
@@ -166,14 +152,14 @@ def test_a_worker_of_short_jobs_takes_work_in_advance_ten_at_a_time_and_never_mo
 def test_however_short_the_jobs_no_more_than_two_hundred_are_taken_in_advance(make: Make) -> None:
     worker = make(window=2)
     for _ in range(5000):
-        worker.intake._pace.note()
+        worker.intake._room.pace.note()
     worker.put(A, 400)
 
     worker.intake.consume("a")
 
     # The last two are not worth a request while no slot is free.
     eventually(worker.in_hand, MOST_IN_ADVANCE)
-    eventually(lambda: worker.intake._waiting, lambda waiting: waiting == len(worker.receivers()))
+    eventually(lambda: worker.intake._receivers._waiting, lambda waiting: waiting == len(worker.receivers()))
     assert worker.in_hand() == MOST_IN_ADVANCE
 
 
@@ -204,7 +190,7 @@ def test_a_worker_that_grows_is_served_at_once(make: Make) -> None:
     worker.put(A, 10)
     worker.intake.consume("a")
     eventually(worker.in_hand, 2)
-    eventually(lambda: worker.intake._waiting)
+    eventually(lambda: worker.intake._receivers._waiting)
 
     worker.intake.resize(5)
 
@@ -279,7 +265,7 @@ def test_a_backlog_brings_additional_receivers_and_its_end_sends_them_away(make:
     worker = make(window=2)
     worker.read = lambda received: received
     for _ in range(5000):
-        worker.intake._pace.note()
+        worker.intake._room.pace.note()
     seen = 0
     gate = threading.Event()
 
@@ -296,20 +282,20 @@ def test_a_backlog_brings_additional_receivers_and_its_end_sends_them_away(make:
 
     assert seen > 0
     eventually(lambda: len(worker.receivers()), 1)
-    assert worker.intake._queues["a"].extra == 0
+    assert worker.intake._room.queues["a"].extra == 0
     eventually(worker.in_hand, 150)
 
 
 def test_there_are_never_more_than_four_receivers_of_a_queue(make: Make) -> None:
     worker = make(window=2)
     for _ in range(5000):
-        worker.intake._pace.note()
+        worker.intake._room.pace.note()
     barrier = threading.Barrier(RECEIVERS_PER_QUEUE + 1)
     numbers = iter(range(10_000))
 
     class Flood:
         def receive_message(self, **_: Any) -> dict[str, Any]:
-            if worker.intake._stopping:
+            if worker.intake._receivers.is_stopping:
                 return {}
             with worker.sqs.changed:
                 return {"Messages": [raw(f"m{next(numbers)}") for _ in range(10)]}
@@ -333,7 +319,7 @@ def test_there_are_never_more_than_four_receivers_of_a_queue(make: Make) -> None
 def test_a_thread_that_cannot_be_started_costs_no_receiver(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = make(window=2)
     for _ in range(5000):
-        worker.intake._pace.note()
+        worker.intake._room.pace.note()
     worker.intake.consume("a")
     eventually(lambda: worker.sqs.polls_waiting(A), 1)
 
@@ -344,7 +330,7 @@ def test_a_thread_that_cannot_be_started_costs_no_receiver(make: Make, monkeypat
     worker.put(A, 60)
 
     eventually(worker.in_hand, 60)
-    assert worker.intake._queues["a"].extra == 0
+    assert worker.intake._room.queues["a"].extra == 0
 
 
 def test_a_failing_sqs_never_ends_the_receiver_is_one_log_line_and_pauses_five_seconds_at_most(
@@ -356,10 +342,10 @@ def test_a_failing_sqs_never_ends_the_receiver_is_one_log_line_and_pauses_five_s
         drawn.append(high)
         return 0.0
 
-    monkeypatch.setattr(module, "_Queue", lambda **known: module_queue(**known, backoff=Backoff(draw)))
+    monkeypatch.setattr(module, "ConsumedQueue", lambda **known: ConsumedQueue(**known, backoff=Backoff(draw)))
     worker = make()
     worker.sqs.error = ConnectionResetError("by peer")
-    with caplog.at_level(logging.INFO, logger=module.__name__):
+    with caplog.at_level(logging.INFO, logger=receivers.__name__):
         worker.intake.consume("a")
         eventually(lambda: len(drawn) > 20)
         worker.sqs.error = None
@@ -369,10 +355,7 @@ def test_a_failing_sqs_never_ends_the_receiver_is_one_log_line_and_pauses_five_s
 
     assert max(drawn) == LONGEST_PAUSE_SECONDS
     assert caplog.messages.count("sqs poll failed") == 1
-    assert worker.intake._queues["a"].asked <= 4
-
-
-module_queue = module._Queue
+    assert worker.intake._room.queues["a"].asked <= 4
 
 
 @pytest.mark.parametrize("answer", [None, [], {"Messages": [{"Body": "{}"}]}, {"Messages": 5}, "<html>"])
@@ -388,7 +371,7 @@ def test_an_answer_that_makes_no_sense_is_a_failed_poll(make: Make, answer: Any,
             return next(answers)
 
     worker.client = Odd()
-    worker.clock = worker.intake._clock = __import__("time").monotonic
+    worker.clock = worker.intake._clock = worker.intake._receivers._clock = __import__("time").monotonic
     worker.intake.consume("a")
     worker.put(A, 1)
 
