@@ -14,7 +14,7 @@ LEDGER = TablePolicy(
             sort_key=KeyAttribute(name="recorded_at", type=KeyType.NUMBER),
             projected=("task", "queue", "state", "attempts", "worker", "error", "run_ms"),
         ),
-        # Sparse: only jobs that failed, are retried or were cancelled.
+        # Sparse: only jobs that failed, are dead, are retried or were cancelled.
         IndexPolicy(
             name="state",
             partition_key=KeyAttribute(name="state_shard"),

@@ -30,6 +30,7 @@ from app.engine.dead_letters.order import Action, Order, Report
 from app.engine.dead_letters.rounds import Rounds
 from app.engine.dead_letters.selection import select
 from app.engine.dead_letters.walk import ENTRIES_PER_BATCH, Walk, hold_for
+from app.engine.ledger.sent_back import note_sent_back
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,10 @@ class Desk:
         self.report.refused[letter.id] = reason
 
     def _note_redriven(self, letter: DeadLetter) -> bool:
-        return self._index.sent(letter, holder=self._holder, now=self._clock(), expires_at=self._kept_until(letter))
+        is_noted = self._index.sent(letter, holder=self._holder, now=self._clock(), expires_at=self._kept_until(letter))
+        if is_noted and letter.task_id:
+            note_sent_back(self._settings, letter.task_id, redrives=letter.redrives + 1, by=self._order.by)
+        return is_noted
 
     def _kept_until(self, letter: DeadLetter) -> int:
         """What became of a letter is told for as long as letters of its queue are."""

@@ -9,6 +9,7 @@ from typing import Any
 from app.engine.ledger.claims import KEY, TTL
 from app.engine.ledger.records import RESULT_PREFIX
 from app.engine.ledger.register import AWAITED_PREFIX, ENQUEUED_PREFIX
+from app.engine.ledger.sent_back import SENT_BACK_PREFIX
 from app.engine.outbox.waiting import WaitingMessage
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -66,6 +67,8 @@ class Facts:
     run: RunRecord | None = None
     enqueued: EnqueuedRecord | None = None
     awaited: Item | None = None
+    sent_back: Item | None = None
+    """That its dead letter was sent back, the last time."""
     row: WaitingMessage | None = None
     """Its message in the outbox."""
     visibility_timeout: timedelta = timedelta(0)
@@ -74,20 +77,30 @@ class Facts:
     """Of its queue: SQS deletes what nobody received for so long."""
 
 
-def keys_of(task_id: str) -> tuple[str, str, str]:
-    """Of a job's items in the ledger: its run, its enqueuing, and that it is awaited."""
-    return RESULT_PREFIX + task_id, ENQUEUED_PREFIX + task_id, AWAITED_PREFIX + task_id
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Records:
+    """What the ledger's items of a job say."""
+
+    run: RunRecord | None
+    enqueued: EnqueuedRecord | None
+    awaited: Item | None
+    sent_back: Item | None
 
 
-def recorded(items: Mapping[str, Item], task_id: str, now: datetime) -> tuple[RunRecord | None, EnqueuedRecord | None, Item | None]:
-    """What the ledger's items say. Expired ones say nothing: DynamoDB deletes them within days, not at once."""
+def keys_of(task_id: str) -> tuple[str, ...]:
+    """Of a job's items in the ledger: its run, its enqueuing, that it is awaited, and that it was sent back."""
+    return tuple(prefix + task_id for prefix in (RESULT_PREFIX, ENQUEUED_PREFIX, AWAITED_PREFIX, SENT_BACK_PREFIX))
+
+
+def recorded(items: Mapping[str, Item], task_id: str, now: datetime) -> Records:
+    """Expired items say nothing: DynamoDB deletes them within days, not at once."""
     live = {key: item for key, item in items.items() if (ends := number_of(item, TTL)) is not None and ends > now.timestamp()}
-    run_key, enqueued_key, awaited_key = keys_of(task_id)
-    run, enqueued = live.get(run_key), live.get(enqueued_key)
-    return (
-        RunRecord(state=text_of(run, "state"), item=run) if run and "state" in run else None,
-        EnqueuedRecord(at=moment_of(enqueued, "enqueued_at") or now, item=enqueued) if enqueued else None,
-        live.get(awaited_key),
+    run, enqueued, awaited, sent_back = (live.get(key) for key in keys_of(task_id))
+    return Records(
+        run=RunRecord(state=text_of(run, "state"), item=run) if run and "state" in run else None,
+        enqueued=EnqueuedRecord(at=moment_of(enqueued, "enqueued_at") or now, item=enqueued) if enqueued else None,
+        awaited=awaited,
+        sent_back=sent_back,
     )
 
 

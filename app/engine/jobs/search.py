@@ -23,7 +23,7 @@ _PER_READ = 33
 
 _IN_THE_INDEX = {BY_CELERY_S_WORD[state]: state for state in SEARCHED_STATES}
 #: Found among the latest, as far as they go.
-_AMONG_THE_LATEST = frozenset({JobState.SUCCEEDED, JobState.IGNORED, JobState.DEAD})
+_AMONG_THE_LATEST = frozenset({JobState.SUCCEEDED, JobState.IGNORED})
 SEARCHABLE = (*sorted(_IN_THE_INDEX), JobState.STARTED, *sorted(_AMONG_THE_LATEST))
 
 
@@ -166,8 +166,9 @@ def _page_of_tenant(settings: EngineSettings, wanted: Wanted, items: Iterator[Ma
 
 def _from_items(found: Mapping[str, Any], task_id: str, items: Mapping[str, Mapping[str, Any]]) -> FoundJob | None:
     now = datetime.now(UTC)
-    run, enqueued, awaited = recorded(items, task_id, now)
-    state = decide(Facts(task_id=task_id, at=now, run=run, enqueued=enqueued, awaited=awaited)).state
+    known = recorded(items, task_id, now)
+    run = known.run
+    state = decide(Facts(task_id=task_id, at=now, run=run, enqueued=known.enqueued, awaited=known.awaited, sent_back=known.sent_back)).state
     if state is None:
         return None
     run_ms = run.whole("run_ms") if run else None

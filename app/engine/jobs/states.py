@@ -16,7 +16,7 @@
        ├─────── given back by a worker that stops ──▶ queued
        ├─────── its worker died ──▶ started still, until it is claimed again: nobody can tell a dead worker from one that is cut off
        └─────── delivered as often as its queue allows ──▶ dead
-    failed | dead ── sent back from the dead letters, and claimed ──▶ started
+    failed | dead | ignored ── sent back from the dead letters ──▶ queued
 
 Never backwards, but for what is sent back. Where places differ, the one that is later in this order tells: awaited by another job, the
 outbox's row and the enqueued record (the row, as long as it is there), the record of the run.
@@ -28,7 +28,7 @@ from enum import StrEnum
 
 from celery import states as celery_states
 
-from app.engine.jobs.facts import EnqueuedRecord, Facts, RunRecord, moment_of, text_of
+from app.engine.jobs.facts import EnqueuedRecord, Facts, Item, RunRecord, moment_of, number_of, text_of
 from app.engine.ledger.claims import DEAD
 from app.engine.outbox.waiting import WaitingMessage
 
@@ -74,6 +74,9 @@ NEVER = Decision(state=None, reason="never enqueued here")
 
 def decide(facts: Facts) -> Decision:
     """Pure, and total: every combination of facts has one answer."""
+    if facts.sent_back is not None and _is_on_its_way_again(facts.run, facts.sent_back):
+        at, by = moment_of(facts.sent_back, "sent_back_at"), text_of(facts.sent_back, "by")
+        return Decision(state=JobState.QUEUED, reason=f"sent back from the dead letters by {by} at {clock(at or facts.at)}")
     if facts.run is not None and not _is_replaced(facts.run, facts):
         return _by_run(facts.run, facts)
     if facts.row is not None:
@@ -86,6 +89,14 @@ def decide(facts: Facts) -> Decision:
             reason=f"it is enqueued when {text_of(facts.awaited, 'awaits')}, and what runs beside that, has succeeded",
         )
     return NEVER
+
+
+def _is_on_its_way_again(run: RunRecord | None, sent_back: Item) -> bool:
+    """Whether no worker has claimed it since: a claim counts how often the job was sent back, too."""
+    if run is None:
+        return True
+    has_ended = BY_CELERY_S_WORD.get(run.state) in {JobState.FAILED, JobState.DEAD, JobState.IGNORED}
+    return has_ended and (run.whole("redrives") or 0) < (number_of(sent_back, "redrives") or 0)
 
 
 def _is_replaced(run: RunRecord, facts: Facts) -> bool:

@@ -81,16 +81,17 @@ def find_job(settings: EngineSettings, task_id: str) -> Whereabouts:
     # After the database: what leaves it meanwhile is in the ledger by then, and not the other way round.
     items = {**late, **read_items(settings, keys_of(task_id))}
     now = datetime.now(UTC)
-    run, enqueued, awaited = recorded(items, task_id, now)
-    if error is not None and _may_be_in_the_outbox(run):
+    known = recorded(items, task_id, now)
+    if error is not None and _may_be_in_the_outbox(known.run):
         raise NotCertain(f"The outbox could not be read, and it may hold the job: {error}") from error
-    policy = _policy(settings, run, row, enqueued)
+    policy = _policy(settings, known.run, row, known.enqueued)
     facts = Facts(
         task_id=task_id,
         at=now,
-        run=run,
-        enqueued=enqueued,
-        awaited=awaited,
+        run=known.run,
+        enqueued=known.enqueued,
+        awaited=known.awaited,
+        sent_back=known.sent_back,
         row=row,
         **({} if policy is None else {"visibility_timeout": policy.visibility_timeout, "retention": policy.retention}),
     )

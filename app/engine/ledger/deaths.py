@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zlib import crc32
 
 from botocore.exceptions import ClientError
 from celery import states
 
 from app.engine.ledger.claims import DEAD, KEY, TTL, Table, is_condition
-from app.engine.ledger.records import INDEX, SHARDS_PER_DAY, day_shards
+from app.engine.ledger.records import index_keys
 
 _IS_NEW = "attribute_not_exists(#key)"
 _IS_OPEN = "NOT #state IN (:success, :failure, :revoked, :ignored)"
@@ -75,9 +74,7 @@ class Deaths:
             "letter": {"S": death.letter},
             "result": {"S": _result(death, now)},
             "ttl": {"N": str(int(now + self._ttl.total_seconds()))},
-            INDEX.partition_key.name: {"S": _shard(death, now)},
-            INDEX.sort_key.name: {"N": f"{now:.3f}"},
-        }
+        } | index_keys(death.task_id, DEAD, now)
         names = {f"#{name}": name for name in told} | {"#key": KEY, "#ttl": TTL, "#lease_until": "lease_until"}
         values: dict[str, Any] = {f":{name}": value for name, value in told.items()}
         closed = (states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, states.STARTED)
@@ -109,7 +106,3 @@ def _result(death: Death, now: float) -> str:
             "task_id": death.task_id,
         }
     )
-
-
-def _shard(death: Death, now: float) -> str:
-    return day_shards(datetime.fromtimestamp(now, UTC))[crc32(death.task_id.encode()) % SHARDS_PER_DAY]

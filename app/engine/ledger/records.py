@@ -10,7 +10,7 @@ from zlib import crc32
 from celery import states
 
 from app.engine.job_ledger import FENCE, fence_of
-from app.engine.ledger.claims import generation_of
+from app.engine.ledger.claims import DEAD, generation_of
 from app.engine.ledger.lineage import lineage_of
 from app.topology.tables import LEDGER
 
@@ -19,7 +19,7 @@ INDEX = LEDGER.index("latest")
 BY_STATE = LEDGER.index("state")
 BY_FINGERPRINT = LEDGER.index("fingerprint")
 #: What people look for. Everything else is found by time, and a success pays for no other index.
-SEARCHED_STATES = frozenset({states.FAILURE, states.RETRY, states.REVOKED})
+SEARCHED_STATES = frozenset({states.FAILURE, states.RETRY, states.REVOKED, DEAD})
 #: A partition takes 1,000 writes a second; a day has this many.
 SHARDS_PER_DAY = 4
 LONGEST_ERROR = 500

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -24,6 +25,10 @@ from app.engine.dead_letters.order import Action, Order, Report
 from app.engine.dead_letters.rounds import MISSED_EVERY
 from app.engine.dead_letters.selection import NothingSelected, Selection
 from app.engine.dead_letters.walk import Walk
+from app.engine.jobs.facts import Facts, keys_of, recorded
+from app.engine.jobs.search import Wanted, find_jobs
+from app.engine.jobs.states import Decision, JobState, decide
+from app.engine.ledger.reading import read_items
 from app.topology import TOPOLOGY, Topology
 from app.topology.naming import table_name
 from tests.support.environment import REGION
@@ -247,6 +252,24 @@ def test_a_crash_loop_leaves_its_job_dead_but_never_over_what_is_known_better(de
     dead = deployment.job("task-1")
     assert json.loads(dead["result"]["S"])["result"]["exc_type"] == "WorkerLostError"
     assert deployment.index.get(dead["letter"]["S"]) is not None
+
+
+def test_a_dead_job_is_listed_as_such_and_queued_as_soon_as_it_was_sent_back(deployment: Deployment) -> None:
+    def told() -> Decision:
+        known = recorded(read_items(deployment.settings, keys_of("task-1")), "task-1", datetime.now(UTC))
+        return decide(Facts(task_id="task-1", at=datetime.now(UTC), run=known.run, enqueued=known.enqueued, sent_back=known.sent_back))
+
+    deployment.bury(1, cause=False)
+    deployment.clerk.look()
+    assert told().state is JobState.DEAD
+    (job,) = find_jobs(deployment.settings, Wanted(state=JobState.DEAD), limit=10).jobs
+    assert job.id == "task-1"
+
+    (letter,) = deployment.letters()
+    deployment.carry_out(ids=(letter.id,))
+
+    assert told().state is JobState.QUEUED
+    assert "sent back from the dead letters by ada" in told().reason
 
 
 def test_a_letter_goes_back_as_it_came_with_its_group_and_where_it_comes_from(deployment: Deployment) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import states as celery_states
 
-from app.engine.jobs.facts import EnqueuedRecord, Facts, RunRecord, recorded
+from app.engine.jobs.facts import EnqueuedRecord, Facts, Records, RunRecord, recorded
 from app.engine.jobs.states import NEVER, JobState, decide
 from app.engine.jobs.whereabouts import describe
 from app.engine.ledger.claims import DEAD
@@ -51,6 +51,7 @@ def facts(**known: Any) -> Facts:
 
 
 AWAITED = {"awaits": {"S": "0"}, "enqueued_at": number(NOW - timedelta(minutes=2))}
+SENT_BACK = {"redrives": {"N": "2"}, "by": {"S": "ada"}, "sent_back_at": number(NOW)}
 IN_AN_HOUR = (NOW + timedelta(hours=1)).isoformat()
 
 
@@ -91,6 +92,12 @@ IN_AN_HOUR = (NOW + timedelta(hours=1)).isoformat()
         ({"run": run(celery_states.IGNORED, lease=timedelta(0)), "enqueued": enqueued()}, JobState.IGNORED, ""),
         ({"run": run(celery_states.IGNORED), "enqueued": enqueued(ago=timedelta(seconds=5))}, JobState.QUEUED, ""),
         ({"run": run(celery_states.IGNORED), "row": row(due=timedelta(hours=1))}, JobState.SCHEDULED, "due at"),
+        ({"run": run(celery_states.FAILURE), "sent_back": SENT_BACK}, JobState.QUEUED, "sent back from the dead letters by ada"),
+        ({"run": run(DEAD, redrives={"N": "1"}), "sent_back": SENT_BACK}, JobState.QUEUED, "at 2026-01-02 12:00:00 UTC"),
+        ({"run": run(celery_states.FAILURE, redrives={"N": "2"}), "sent_back": SENT_BACK}, JobState.FAILED, ""),
+        ({"run": run(redrives={"N": "2"}), "sent_back": SENT_BACK}, JobState.STARTED, ""),
+        ({"run": run(celery_states.SUCCESS), "sent_back": SENT_BACK}, JobState.SUCCEEDED, ""),
+        ({"sent_back": SENT_BACK}, JobState.QUEUED, "ada"),
         (
             {"run": run(celery_states.IGNORED), "awaited": {**AWAITED, "enqueued_at": number(NOW)}},
             JobState.SCHEDULED,
@@ -130,7 +137,7 @@ def test_expired_items_say_nothing() -> None:
         "awaited-1": AWAITED | live,
     }
 
-    assert recorded(items, "1", NOW) == (None, None, items["awaited-1"])
+    assert recorded(items, "1", NOW) == Records(run=None, enqueued=None, awaited=items["awaited-1"], sent_back=None)
 
 
 def test_a_job_is_told_with_all_that_the_places_know_of_it() -> None:
