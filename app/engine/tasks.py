@@ -6,6 +6,12 @@ from typing import Any
 
 from celery import shared_task
 
+from app.engine.conf import engine_settings
+from app.engine.dead_letters.desk import Desk
+from app.engine.dead_letters.order import Action, Order
+from app.engine.dead_letters.selection import Selection
+from app.engine.errors import TransientError
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,3 +33,34 @@ def forget_old_effects() -> int:
     from app.engine.effects.forgetting import forget_old
 
     return forget_old()
+
+
+#: An order works for so long, then others may have its slot, and then it goes on.
+SLICE_SECONDS = 60.0
+PAUSE_SECONDS = 30
+#: A week of slices.
+MOST_SLICES = 10_000
+
+
+@shared_task(name="engine.work_off_dead_letters", bind=True, autoretry_for=(), max_retries=MOST_SLICES)
+def work_off_dead_letters(
+    self: Any, *, action: str, selection: dict[str, Any], by: str, rate: float = 0.0, done: int = 0
+) -> dict[str, Any]:
+    """Send dead letters back, or discard them, a minute at a time, each minute an attempt of this job. AWS away: later.
+
+    Twice, or killed half-way: whoever repeats an order goes on from where it was; ``done`` then counts what this one has done.
+    """
+    end = time.monotonic() + SLICE_SECONDS
+    order = Order(action=Action(action), selection=Selection.from_json(selection), by=by, rate=rate)
+    desk = Desk(engine_settings(), order, is_stopped=lambda: time.monotonic() >= end)
+    pause = 0
+    try:
+        report = desk.carry_out()
+    except TransientError as error:
+        logger.warning("dead letter order pauses", extra={"task_id": self.request.id, "reason": str(error)[:500]})
+        report, pause = desk.report, PAUSE_SECONDS
+        report.is_cut_off = True
+    if report.is_cut_off:
+        more = {"action": action, "selection": selection, "by": by, "rate": rate, "done": done + report.done}
+        raise self.retry(kwargs=more, countdown=pause)
+    return report.as_json() | {"done": done + report.done}
