@@ -11,7 +11,7 @@ from app.api.problems import problem_responses
 from app.api.tokens import StaffTokenAuthentication
 from app.console.readings import workers_reading
 from app.engine.workers.records import WorkerState
-from app.engine.workers.report import document_of
+from app.engine.workers.report import document_of_all
 
 router = Router(tags=["workers"], auth=StaffTokenAuthentication())
 
@@ -51,10 +51,4 @@ class WorkersAnswer(Schema):
 @router.get("", response=WorkersAnswer, summary="List workers", url_name="workers", openapi_extra=problem_responses(401, 403, 503))
 def list_workers(request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 — ninja hands it to every operation
     """Who lives, what each worker does, and who was lost."""
-    now = datetime.now(UTC)
-    found = workers_reading.read()
-    return {
-        "read_at": now,
-        "workers": [document_of(worker, now) for worker in (*found.live, *found.lost)],
-        "version_skew": found.version_skew,
-    }
+    return document_of_all(workers_reading.read(), datetime.now(UTC))

@@ -4,6 +4,16 @@ from datetime import datetime
 from typing import Any
 
 from app.engine.workers.records import WorkerRecord
+from app.engine.workers.registry import WorkerList
+
+
+def document_of_all(workers: WorkerList, now: datetime) -> dict[str, Any]:
+    """The list, the lost ones last."""
+    return {
+        "read_at": now,
+        "workers": [document_of(worker, now) for worker in (*workers.live, *workers.lost)],
+        "version_skew": workers.version_skew,
+    }
 
 
 def document_of(worker: WorkerRecord, now: datetime) -> dict[str, Any]:

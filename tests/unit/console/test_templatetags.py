@@ -1,6 +1,18 @@
 from datetime import UTC, datetime, timedelta, timezone
 
-from app.console.templatetags.console import ago, count, duration, short_error, short_host, short_id, slots, state_badge
+from app.console.templatetags.console import (
+    ago,
+    count,
+    duration,
+    mebibytes,
+    short_error,
+    short_host,
+    short_id,
+    slots,
+    state_badge,
+    worker_badge,
+)
+from app.engine.workers.records import WorkerState
 
 NOW = datetime(2026, 11, 3, 3, 0, tzinfo=UTC)
 
@@ -32,6 +44,18 @@ def test_every_slot_has_a_dot_as_long_as_a_glance_can_count_them() -> None:
     assert "●●●<" in slots(3, 4)
     assert slots(3, 4).count("○") == 1
     assert slots(3, 100) == ""
+
+
+def test_a_worker_that_is_as_it_should_be_is_quiet_and_every_other_state_has_its_colour() -> None:
+    assert worker_badge(WorkerState.LIVE) == '<span class="badge badge--idle">live</span>'
+    assert "badge--warn" in worker_badge(WorkerState.DRAINING)
+    assert "badge--warn" in worker_badge(WorkerState.STOPPING)
+    assert "badge--bad" in worker_badge(WorkerState.LOST)
+
+
+def test_memory_is_told_in_mebibytes_or_as_unknown() -> None:
+    assert mebibytes(412 * 1024**2) == '<span title="432,013,312 bytes">412 MiB</span>'
+    assert "muted" in mebibytes(None)
 
 
 def test_nothing_is_quieter_than_something() -> None:

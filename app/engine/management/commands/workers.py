@@ -9,7 +9,7 @@ from app.engine.conf import engine_settings
 from app.engine.errors import EngineError
 from app.engine.workers.records import WorkerRecord
 from app.engine.workers.registry import WorkerList, read_workers
-from app.engine.workers.report import document_of
+from app.engine.workers.report import document_of_all
 
 _LINE = "{:<32} {:<10} {:<24} {:>7} {:>8} {:>9} {:>9}  {:<14} {}"
 _MIB = 1024 * 1024
@@ -33,12 +33,7 @@ class Command(BaseCommand):
             self._lines(workers, now)
 
     def _document(self, workers: WorkerList, now: datetime) -> None:
-        document = {
-            "read_at": now,
-            "workers": [document_of(worker, now) for worker in (*workers.live, *workers.lost)],
-            "version_skew": workers.version_skew,
-        }
-        self.stdout.write(json.dumps(document, indent=2, default=lambda moment: moment.isoformat()))
+        self.stdout.write(json.dumps(document_of_all(workers, now), indent=2, default=lambda moment: moment.isoformat()))
 
     def _lines(self, workers: WorkerList, now: datetime) -> None:
         if not workers.live:
