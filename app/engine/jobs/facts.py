@@ -71,6 +71,8 @@ class Facts:
     """That its dead letter was sent back, the last time."""
     row: WaitingMessage | None = None
     """Its message in the outbox."""
+    is_claimed: bool = True
+    """Whether its task is: otherwise nobody records that a worker has it, nor, if its result is ignored, that it has run."""
     visibility_timeout: timedelta = timedelta(0)
     """Of its queue."""
     retention: timedelta | None = None

@@ -144,6 +144,10 @@ def _by_record(enqueued: EnqueuedRecord, facts: Facts) -> Decision:
     due = enqueued.due_at
     if due is not None and due > facts.at:
         return Decision(state=JobState.SCHEDULED, reason=f"SQS delays it until it is due at {clock(due)}")
+    if not facts.is_claimed:
+        return Decision(
+            state=JobState.QUEUED, reason="as far as is known: its task is not claimed, so it may be running, or have run without a record"
+        )
     if facts.retention is not None and enqueued.at + facts.retention < facts.at:
         return Decision(
             state=JobState.DEAD, reason=f"nobody received it for {_days(facts.retention)}, after which SQS deletes messages of its queue"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from celery import current_app
 from celery import states as celery_states
 from django.db import Error as DatabaseError
 
@@ -93,6 +94,7 @@ def find_job(settings: EngineSettings, task_id: str) -> Whereabouts:
         awaited=known.awaited,
         sent_back=known.sent_back,
         row=row,
+        is_claimed=_is_claimed(known.enqueued),
         **({} if policy is None else {"visibility_timeout": policy.visibility_timeout, "retention": policy.retention}),
     )
     return describe(facts, lambda queue: _queueing(settings, queue, now))
@@ -137,6 +139,12 @@ def _policy(
 ) -> QueuePolicy | None:
     queue = (run and run.text("queue")) or (row and row.queue) or (enqueued and text_of(enqueued.item, "queue")) or ""
     return next((policy for policy in settings.topology.queues if policy.name == queue), None)
+
+
+def _is_claimed(enqueued: EnqueuedRecord | None) -> bool:
+    """As the ledger's book sees it. Of a task that this process does not know, yes: nearly all are."""
+    task = current_app.tasks.get(text_of(enqueued.item, "task")) if enqueued is not None else None
+    return bool(getattr(task, "claimed", True) and getattr(task, "acks_late", True))
 
 
 def _queueing(settings: EngineSettings, queue: str, now: datetime) -> Queueing | None:

@@ -72,6 +72,7 @@ IN_AN_HOUR = (NOW + timedelta(hours=1)).isoformat()
         ({"enqueued": enqueued(not_sent="denied")}, None, "got the error: denied"),
         ({"enqueued": enqueued(unanswered="silence")}, JobState.QUEUED, "perhaps"),
         ({"enqueued": enqueued(ago=RETENTION + timedelta(seconds=1))}, JobState.DEAD, "nobody received it for 4 days"),
+        ({"enqueued": enqueued(ago=RETENTION * 2), "is_claimed": False}, JobState.QUEUED, "may be running, or have run"),
         ({"run": run()}, JobState.STARTED, ""),
         ({"run": run(), "row": row(), "enqueued": enqueued()}, JobState.STARTED, ""),
         ({"run": run("PROGRESS")}, JobState.STARTED, ""),
