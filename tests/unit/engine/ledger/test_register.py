@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from app.engine.ledger import register as module
 from app.engine.ledger.lineage import followers_of
 from app.engine.ledger.records import shard_of, sharded
 from app.engine.ledger.register import Register
+from tests.support.environment import REPOSITORY
 from tests.support.eventually import eventually
 from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb, client_error
 
@@ -270,6 +273,45 @@ def test_a_child_that_was_forked_amid_a_write_exits_all_the_same(desk: Desk) -> 
     thread.join()
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time
+from datetime import timedelta
+from types import SimpleNamespace
+import gevent
+from app.engine.aws import clients
+from app.engine.job_ledger import Enqueued
+from app.engine.ledger.register import Register
+from tests.unit.engine.ledger.fake_dynamodb import TABLE, FakeDynamoDb
+
+class Slow(FakeDynamoDb):
+    def batch_write_item(self, **request):
+        time.sleep(0.02)
+        return super().batch_write_item(**request)
+
+dynamodb = Slow()
+clients.lean_dynamodb = lambda _: dynamodb
+import app.engine.ledger.register as module
+module.table_name = lambda *_: TABLE
+register = Register(lambda: SimpleNamespace(name_prefix="p", result_ttl=timedelta(days=1)))
+
+def delay(number):
+    return register.begin([Enqueued(headers={"id": str(number), "task": "t"}, queue="q")]).wait()
+
+ended = [greenlet.value for greenlet in gevent.joinall([gevent.spawn(delay, number) for number in range(100)])]
+assert ended == [True] * 100, ended
+assert len(dynamodb.calls) < 20, dynamodb.calls
+register.begin([Enqueued(headers={"id": "last", "task": "t"}, queue="q")])
+"""
+
+
+def test_greenlets_share_requests_and_the_process_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", GREENLETS], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_job_without_an_id_harms_nobody(desk: Desk) -> None:
