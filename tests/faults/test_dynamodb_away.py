@@ -134,7 +134,7 @@ def outlive(shop: Shop, kind: Fault | Network, name: str, *, seconds: float, job
 
 
 def test_results_are_right_after_an_outage_in_which_work_went_on(shop: Shop) -> None:
-    outlive(shop, Fault.ERROR, "short", seconds=5, jobs=30)
+    outlive(shop, Fault.ERROR, "short", seconds=4, jobs=20)
 
 
 @pytest.mark.long
