@@ -214,7 +214,7 @@ def outlive(shop: Shop, *, kills: int) -> None:
         said, _ = each.communicate(timeout=120)
         assert each.returncode == 0, said
     assert shop.letters() == []
-    eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=30)
+    eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=120)
 
 
 def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(shop: Shop) -> None:
@@ -258,7 +258,8 @@ def test_a_job_that_kills_its_workers_is_dead_and_after_the_repair_runs(shop: Sh
 
     (letter,) = eventually(shop.look, within=60)
     assert (letter.reason, letter.task, letter.task_id) == ("crash-loop", "engine.crash", "crash-1")
-    assert shop.job_state("crash-1") == "DEAD"
+    # A claim may outlast its message by a lease: then the next round says so.
+    eventually(lambda: shop.look() and shop.job_state("crash-1"), "DEAD", within=60)
     (shop.directory / "repaired").touch()
     shop.redriven("--task", "engine.crash")
 

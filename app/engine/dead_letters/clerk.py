@@ -23,11 +23,11 @@ from app.engine.aws.queue_urls import dead_letter_queue_url
 from app.engine.conf import EngineSettings
 from app.engine.dead_letters.index import Index
 from app.engine.dead_letters.letter import DeadLetter, State
-from app.engine.dead_letters.reading import read_message
+from app.engine.dead_letters.reading import CRASH_LOOP, read_message
 from app.engine.dead_letters.rounds import AT_LEAST_EVERY, Rounds
 from app.engine.dead_letters.walk import Walk, hold_for
 from app.engine.errors import EngineError
-from app.engine.ledger.deaths import Deaths
+from app.engine.ledger.deaths import Deaths, Recorded
 from app.topology import QueuePolicy
 from app.topology.naming import table_name
 from app.topology.tables import LEDGER
@@ -47,6 +47,8 @@ class _Seen:
 
     messages: set[str] = field(default_factory=set)
     to_delete: list[str] = field(default_factory=list)
+    undecided: set[str] = field(default_factory=set)
+    """Crash loops whose job is still claimed by somebody."""
     is_complete: bool = False
 
 
@@ -122,7 +124,7 @@ class Clerk:
         seen = self._walk(queue, known, hold) if count or known else _Seen(is_complete=True)
         missing = self._compare(known, seen, is_anybody_else_there=in_flight > 0) if seen.is_complete else 0
         # An answer got lost on its way, or somebody holds some.
-        missing = max(missing, count - len(seen.messages))
+        missing = max(missing, count - len(seen.messages), len(seen.undecided))
         self._rounds.end(queue.name, left=count - len(seen.to_delete), missing=missing)
         if not count and not known:
             self._quiet_until[queue.name] = self._clock() + AT_LEAST_EVERY.total_seconds()
@@ -150,7 +152,8 @@ class Clerk:
                         seen.is_complete = True
                         break
                     fresh = [raw for raw in messages if raw["MessageId"] not in known and raw["MessageId"] not in seen.messages]
-                    for letter in pool.map(partial(self._enter, queue), fresh):
+                    crash_loops = [raw for raw in messages if _is_crash_loop(known.get(raw["MessageId"]))]
+                    for letter in pool.map(partial(self._enter, queue, seen), [*fresh, *crash_loops]):
                         if letter is not None and letter.state in (State.REDRIVEN, State.DISCARDED):
                             seen.to_delete.append(letter.message_id)
                     seen.messages.update(raw["MessageId"] for raw in messages)
@@ -159,12 +162,13 @@ class Clerk:
                 walk.let_go()
         return seen
 
-    def _enter(self, queue: QueuePolicy, raw: Mapping[str, Any]) -> DeadLetter | None:
+    def _enter(self, queue: QueuePolicy, seen: _Seen, raw: Mapping[str, Any]) -> DeadLetter | None:
         """The letter as it was known before; ``None`` for a new one."""
         read = read_message(raw, queue=queue.name, retention=queue.dead_letter_retention, now=self._clock())
         if read.death is not None:
             with translated("record a dead job"):
-                self._deaths.record(read.death)
+                if self._deaths.record(read.death) is Recorded.NOT_YET:
+                    seen.undecided.add(read.letter.id)
         known = self._index.enter(read.letter)
         if known is None:
             letter = read.letter
@@ -198,3 +202,7 @@ class Clerk:
             else:
                 missing += 1
         return missing
+
+
+def _is_crash_loop(known: DeadLetter | None) -> bool:
+    return known is not None and known.reason == CRASH_LOOP and known.state is State.DEAD

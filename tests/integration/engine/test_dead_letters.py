@@ -272,6 +272,20 @@ def test_a_dead_job_is_listed_as_such_and_queued_as_soon_as_it_was_sent_back(dep
     assert "sent back from the dead letters by ada" in told().reason
 
 
+def test_a_job_that_is_claimed_a_moment_longer_than_its_message_lives_is_dead_soon(deployment: Deployment) -> None:
+    key = {"id": {"S": str(current_app.backend.get_key_for_task("task-1"))}}
+    claimed = {"state": {"S": "STARTED"}, "generation": {"N": "4"}, "lease_until": {"N": str(time.time() + 20)}}
+    deployment.dynamodb.put_item(TableName=table_name(deployment.settings.name_prefix, "ledger"), Item=key | claimed)
+    deployment.bury(1, cause=False)
+    deployment.clerk.look()
+    assert (len(deployment.letters()), deployment.job("task-1")["state"]["S"]) == (1, "STARTED")
+
+    deployment.ahead = MISSED_EVERY.total_seconds() + 1
+    deployment.new_clerk().look()
+
+    assert deployment.job("task-1")["state"]["S"] == "DEAD"
+
+
 def test_a_letter_goes_back_as_it_came_with_its_group_and_where_it_comes_from(deployment: Deployment) -> None:
     deployment.bury(1, parked_since={"DataType": "Number", "StringValue": "1"})
     body = encoded(valid_message(id="task-1", retries=3))
