@@ -29,7 +29,7 @@ def state(stack: Any, task_id: str) -> str:
     return str(stack.dynamodb.get_item(TableName=stack.table("ledger"), Key=key).get("Item", {}).get("state", {}).get("S", ""))
 
 
-@pytest.mark.parametrize("task", ["engine.fail", "engine.fail_quietly"])
+@pytest.mark.parametrize("task", ["engine.fail", pytest.param("engine.fail_quietly", marks=pytest.mark.long)])
 def test_a_worker_that_dies_between_the_result_and_the_move_leaves_a_dead_letter_with_its_cause(stack: Any, task: str) -> None:
     stack.network.habits(duplicates=0, lost_receives=0)
     stack.shorten_visibility("default", 5)
