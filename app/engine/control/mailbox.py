@@ -4,15 +4,17 @@
     log      001764105600000    a command; ``previous`` is the number before it
     answers#<ticket>  <worker>#000    what that worker answered, in pieces if need be
 
-Nothing depends on the clocks of clients and workers. A letter's number is the time by DynamoDB's own clock in milliseconds, or the next
-one after the letter before it. It is written only where no letter stands, after the last one was read: no letter ever appears before
-one that a worker may have read, unless DynamoDB has deleted what was there.
+Nothing depends on the clocks of clients and workers. A letter's number is the next one after the letter before it, and it is written
+only where no letter stands: of two at the same moment, one looks again. Where what came after the last letter may have been deleted,
+because that is old or there is none, the number is the time by DynamoDB's own clock, which is higher than all that were. It is
+rounded to minutes: two who begin the log anew in the same one meet, too. So no letter appears before one that a worker may have
+read. Limit: two who begin it anew in the same few milliseconds, of different minutes.
 """
 
 import random
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -72,8 +74,7 @@ class Mailbox:
                     ConsistentRead=True,
                 )
                 now = dynamodb_time(answer)
-                last = int(answer["Items"][0][LETTER]["S"]) if answer["Items"] else 0
-                number = max(last + 1, int(now * 1000))
+                last, number = _place(answer["Items"], now)
                 try:
                     client.put_item(
                         TableName=self._table,
@@ -155,6 +156,22 @@ def dynamodb_time(answer: Mapping[str, Any]) -> float:
     """The POSIX time at DynamoDB when it gave this answer, to the second. A proxy that drops the header leaves us our own clock."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return parsedate_to_datetime(date).timestamp() if date else time.time()
+
+
+def _place(last_letters: Sequence[Mapping[str, Any]], now: float) -> tuple[int, int]:
+    """The number of the last letter, and that of the next."""
+    if not last_letters:
+        return 0, _minute(now)
+    (item,) = last_letters
+    last = int(item[LETTER]["S"])
+    # What is kept shortest was posted later, if it was there, and so has not expired.
+    is_end = now - float(item["posted_at"]["N"]) < COMMAND_KEPT.total_seconds() - 1
+    return last, last + 1 if is_end else max(last + 1, _minute(now))
+
+
+def _minute(now: float) -> int:
+    """The next whole one, in milliseconds."""
+    return (int(now) // 60 + 1) * 60_000
 
 
 def _key(number: int) -> str:

@@ -1,6 +1,7 @@
 """The log keeps its order, and every letter stands there once."""
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from app.engine.aws import clients
 from app.engine.aws.errors import AwsUnavailable
 from app.engine.aws.provision import provision
 from app.engine.conf import EngineSettings, engine_settings
+from app.engine.control import mailbox as module
 from app.engine.control.letters import Letter
 from app.engine.control.mailbox import Mailbox, dynamodb_time
 from app.topology import TOPOLOGY
@@ -53,7 +55,13 @@ def ids(mailbox: Mailbox) -> list[str]:
     return [posted.letter.id for posted in mailbox.letters_after(0, consistently=True)]
 
 
-def test_letters_that_are_posted_at_the_same_time_stand_in_one_order_each_naming_the_one_before(mailbox: Mailbox) -> None:
+def test_letters_that_are_posted_at_the_same_time_stand_in_one_order_each_naming_the_one_before(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each answer of DynamoDB is of another second, so that no two posters agree on what time it is.
+    minute = time.time() // 60 * 60
+    moments = count()
+    monkeypatch.setattr(module, "dynamodb_time", lambda _: minute + next(moments) % 59)
     with ThreadPoolExecutor(4) as pool:
         numbers = list(pool.map(lambda number: mailbox.post(Letter(id=str(number), method="ping")), range(24)))
 
