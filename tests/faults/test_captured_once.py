@@ -72,8 +72,15 @@ def test_a_worker_killed(stack: Any, gateway: Any, web: Any, mode: str, is_captu
     _captured_once(stack, gateway, payment)
 
 
-@pytest.mark.parametrize("operation", ["create", "confirm"])
-@pytest.mark.parametrize("mode", ["timeout_after", "error_500_after", "reset_after", "error_500_before"])
+@pytest.mark.parametrize(
+    ("operation", "mode"),
+    [
+        ("create", "reset_after"),
+        ("confirm", "timeout_after"),
+        *(pytest.param("create", mode, marks=pytest.mark.long) for mode in ("timeout_after", "error_500_after", "error_500_before")),
+        *(pytest.param("confirm", mode, marks=pytest.mark.long) for mode in ("error_500_after", "reset_after", "error_500_before")),
+    ],
+)
 def test_a_gateway_whose_answer_is_lost(stack: Any, gateway: Any, web: Any, operation: str, mode: str) -> None:
     gateway.fault(operation, mode, seconds=30)
     stack.start("worker-default")

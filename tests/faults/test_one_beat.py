@@ -139,6 +139,7 @@ def test_twenty_rounds_of_killing_and_stopping_the_leader_send_each_due_time_onc
     run_rounds(beats, beats=count, rounds=20, seed=count)
 
 
+@pytest.mark.long
 def test_a_beat_that_is_killed_seconds_after_it_sent_and_started_again_sends_nothing_twice(beats: Stack) -> None:
     add_entry(beats, "hourly", every=3600, due_in=1)
     (beat,) = beats.start("beat")

@@ -209,6 +209,7 @@ def consumed(stack: Any) -> dict[str, list[str]]:
     return by_worker
 
 
+@pytest.mark.long
 def test_a_paused_queue_waits_on_every_worker_and_on_one_that_starts_later(stack: Any, control: Celery, pair: Any) -> None:
     first, second = pair
 
@@ -251,6 +252,7 @@ def test_a_drained_worker_finishes_what_it_has_and_takes_no_more_until_it_is_tol
 # -- everything else ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_limits_slots_and_queues_are_changed_and_a_worker_is_shut_down_by_the_command_line(stack: Any, control: Celery) -> None:
     worker = start_worker(stack, "one@h")
 
@@ -335,6 +337,7 @@ def test_other_pools_answer_too_and_say_that_they_cannot_terminate(stack: Any, c
 # -- DynamoDB is away -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_worker_outlives_ten_seconds_without_dynamodb_and_then_heeds_what_was_posted(stack: Any, pair: Any) -> None:
     began = time.monotonic()
     stack.network.fail("DynamoDB.*", Fault.ERROR)

@@ -142,6 +142,7 @@ def test_a_job_that_is_due_far_off_starts_once_on_time_however_it_was_published(
     assert _starts(deployment, "rolled-back") == []
 
 
+@pytest.mark.long
 def test_a_killed_relay_and_a_restarted_worker_neither_double_nor_lose_a_delayed_job_and_a_cancelled_one_never_runs(
     deployment: Any,
 ) -> None:

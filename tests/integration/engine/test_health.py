@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.topology import TOPOLOGY
 from tests.support.environment import REPOSITORY
 from tests.support.eventually import eventually
 from tests.support.faults import Network
@@ -18,8 +19,17 @@ def _get(stack: Stack, path: str, **headers: str) -> Any:
     return stack.request("GET", path, headers=headers)
 
 
+@pytest.fixture(scope="module")
+def tidy_site(site: Any) -> Any:
+    """Without the dead letters that other tests have left there."""
+    for queue in TOPOLOGY.queues:
+        site.stack.sqs.purge_queue(QueueUrl=site.stack.dead_letter_url(queue.name))
+    return site
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/workers"])
-def test_health_answers_a_word_to_anybody(site: Any, path: str) -> None:
+def test_health_answers_a_word_to_anybody(tidy_site: Any, path: str) -> None:
+    site = tidy_site
     answer = eventually(lambda: _get(site.stack, path), lambda found: found.status == 200, within=40)
 
     assert answer.body == {"status": "ok"}

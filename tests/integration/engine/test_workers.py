@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.faults import Network
 
@@ -77,6 +79,7 @@ def test_a_stopping_worker_finishes_what_ends_within_the_grace_and_gives_back_th
     eventually(lambda: stack.depth("default"), (1, 0), within=25)
 
 
+@pytest.mark.long
 def test_a_worker_outlives_an_sqs_that_refuses_every_connection(stack: Any) -> None:
     (worker,) = stack.start("worker-default")
     _send(stack)
@@ -122,6 +125,7 @@ def test_the_message_of_a_killed_worker_runs_on_another(stack: Any) -> None:
     eventually(lambda: len(_ended(second)), 1, within=20)
 
 
+@pytest.mark.long
 def test_a_run_longer_than_the_visibility_timeout_is_one_run(stack: Any, gateway: Any) -> None:
     stack.network.habits(duplicates=0)  # SQS may deliver twice for reasons of its own; this is about our lease
     stack.shorten_visibility("default", 4)

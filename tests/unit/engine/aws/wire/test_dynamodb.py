@@ -1,13 +1,14 @@
 """What the lean client of DynamoDB asks, and what it makes of the answers, is what boto3 asks and makes."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from app.engine.aws.wire import DynamoClient, Unanswered
+from app.engine.aws.wire import DynamoClient, NotSent, Unanswered
 from app.engine.aws.wire.curl import Answer, Http
 from tests.unit.engine.aws.wire.recorded_boto import RecordedBoto
 
@@ -45,9 +46,12 @@ class Network:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.answer = Answer(200, b"", b"{}")
+        self._thread = threading.get_ident()
         monkeypatch.setattr(Http, "post", self._post)
 
     def _post(self, url: str, headers: list[str], body: bytes, _timeout: float, _limit: int) -> Answer:
+        if threading.get_ident() != self._thread:
+            raise NotSent("This is the network of one test, and not for the threads that others have left.")
         self.requests.append((url, dict(line.split(": ", 1) for line in headers), body))
         return self.answer
 
