@@ -122,7 +122,7 @@ def outlive(shop: Shop, kind: Fault | Network, name: str, *, seconds: float, job
     wanted |= {f"{name}-waver-{number}": ("SUCCESS", number * 3) for number in range(5)}
     wanted[f"{name}-sum"] = ("SUCCESS", 6)
     denied = [f"{name}-deny-{number}" for number in range(5)]
-    eventually(lambda: {key: value for key, value in wanted.items() if shop.records([key]).get(key) != value}, {}, within=90)
+    eventually(lambda: {key: value for key, value in wanted.items() if shop.records([key]).get(key) != value}, {}, within=300)
     eventually(lambda: {state for state, _ in shop.records(denied).values()}, {"FAILURE"}, within=30)
     eventually(lambda: sum(shop.stack.depth("default")), 0, within=60)
     assert shop.worker.is_running

@@ -214,7 +214,7 @@ def outlive(shop: Shop, *, kills: int) -> None:
         said, _ = each.communicate(timeout=120)
         assert each.returncode == 0, said
     assert shop.letters() == []
-    eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=120)
+    eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=500)
 
 
 def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(shop: Shop) -> None:

@@ -59,7 +59,8 @@ class Deliveries:
         return Standing.HELD if now < delivery.in_flight_until else Standing.LAPSED
 
     def renewed(self, queue: str, handle: str, *, until: float) -> None:
-        if delivery := self._delivery(queue, handle):
+        # Not by a handle that is stale by now: who waits may have received the message before the answer to this change is read.
+        if (delivery := self._delivery(queue, handle)) and handle == delivery.handles[-1]:
             delivery.in_flight_until = until
 
     def deleted(self, queue: str, handle: str) -> None:
