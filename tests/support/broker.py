@@ -44,7 +44,6 @@ class Broker:
     directory: Path
     name: str
     visibility: int = 5
-    max_receives: int = MAX_RECEIVES
     options: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=lambda: {QUEUE: 1})
     """The queues, the default one first, with their shares."""
@@ -58,7 +57,7 @@ class Broker:
         self.sqs = boto3.client("sqs", region_name=REGION, endpoint_url=self.direct, aws_access_key_id="x", aws_secret_access_key="y")
         self.dead_url = self.sqs.create_queue(QueueName=f"{self.name}-dead")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": self.max_receives})
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
         attributes = {"VisibilityTimeout": str(self.visibility), "RedrivePolicy": policy}
         self.urls = {
             queue: self.sqs.create_queue(QueueName=f"{self.name}-{queue}", Attributes=attributes)["QueueUrl"] for queue in self.weights

@@ -134,9 +134,9 @@ class Bookkeeping:
 
     # -- giving back ------------------------------------------------------------------------------------------------------
 
-    def give_back(self, messages: Iterable[Received]) -> None:
-        """Let others have messages at once. Never waits: claims are given back first, by another thread."""
-        self._let_go(messages, lambda freed: self._show(freed, 0))
+    def give_back(self, messages: Iterable[Received], seconds: int = 0) -> None:
+        """Let others have messages at once, or after some seconds. Never waits: claims are given back first, by another thread."""
+        self._let_go(messages, lambda freed: self._show(freed, seconds))
 
     def put_off(self, messages: Iterable[Received], send_away: Callable[[Received], None]) -> None:
         """The same for messages that are sent away for a while. Nobody claims a copy whose job is still claimed here."""

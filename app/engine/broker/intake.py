@@ -33,7 +33,7 @@ class Intake:
 
     ``client()`` is SQS; ``read`` makes of a raw message what can be delivered, or ``None`` if it dealt with it otherwise;
     ``admit`` returns those of the messages of one receive that are to be run, and dealt with the others;
-    ``wake`` says, from any thread, that :meth:`take` has something; ``give_back`` makes messages visible again, ``put_off`` after
+    ``wake`` says, from any thread, that :meth:`take` has something; ``give_back`` makes messages visible again in so many seconds, ``put_off`` after
     a while and without a receive counted; ``again`` gets a message that this worker has settled before.
     """
 
@@ -45,7 +45,7 @@ class Intake:
         read: Callable[[Received], Received | None],
         admit: Callable[[list[Received]], list[Received]],
         wake: Callable[[], None],
-        give_back: Callable[[Iterable[Received]], None],
+        give_back: Callable[[Iterable[Received], int], None],
         put_off: Callable[[Iterable[Received]], None],
         again: Callable[[Received], None],
         clock: Callable[[], float] = time.monotonic,
@@ -88,7 +88,7 @@ class Intake:
             entry = self._room.queues.pop(name, None)
             held = self._emptied(entry) if entry else []
             self._changed.notify_all()
-        self._give_back(held)
+        self._give_back(held, self._receivers.overlap_seconds)
 
     def suspend(self, names: Collection[str]) -> None:
         """Receive nothing from these queues until :meth:`resume`. What is buffered, and what a poll still brings, is put off."""
@@ -112,7 +112,7 @@ class Intake:
             self._receivers.is_stopping = True
             held = [received for entry in self._room.queues.values() for received in self._emptied(entry)]
             self._changed.notify_all()
-        self._give_back(held)
+        self._give_back(held, self._receivers.overlap_seconds)
 
     def join(self, within: float) -> bool:
         """Wait for the polls under way; what they still bring is given back. False if one is still under way."""
@@ -204,7 +204,7 @@ class Intake:
                     entry.buffer.remove(received)
                     self._forget(received)
                     stale.append(received)
-        self._give_back(stale)
+        self._give_back(stale, 0)
         return len(stale)
 
     def restart_silent(self) -> list[str]:
@@ -260,7 +260,7 @@ class Intake:
         for received in settled:
             self._again(received)
         if not is_wanted:
-            self._give_back(fresh)
+            self._give_back(fresh, self._receivers.overlap_seconds)
         elif is_suspended:
             self._put_off(fresh)
         elif fresh:

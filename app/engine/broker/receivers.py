@@ -43,6 +43,7 @@ class Receivers:
         self._arrived = arrived
         self._clock = clock
         self._waiting = 0
+        self._extra_polls = 0
         self._threads: set[threading.Thread] = set()
         self.is_stopping = False
 
@@ -52,6 +53,14 @@ class Receivers:
         for thread in list(self._threads):
             thread.join(max(end - self._clock(), 0))
         return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def overlap_seconds(self) -> int:
+        """How long a message had better stay hidden that this worker lets go: the polls of additional receivers are over by then.
+
+        They would get it, one after the other, each a receive that counts, and the redrive policy moves what was received too often.
+        """
+        return EXTRA_WAIT_SECONDS + 1 if self._extra_polls else 0
 
     def restart_silent(self) -> list[str]:
         """Give a new receiver to each queue that nobody polls although there is room; return their names."""
@@ -133,13 +142,7 @@ class Receivers:
     def _poll(self, entry: ConsumedQueue, generation: int, asked: int, is_extra: bool) -> bool:
         """One receive. True if this receiver should go on."""
         try:
-            answer = self._client().receive_message(
-                QueueUrl=entry.url,
-                MaxNumberOfMessages=asked,
-                WaitTimeSeconds=EXTRA_WAIT_SECONDS if is_extra else self._options.wait_time_seconds,
-                MessageSystemAttributeNames=list(ATTRIBUTES),
-                MessageAttributeNames=["All"],
-            )
+            answer = self._receive_messages(entry, asked, is_extra)
             messages = [
                 Received(queue=entry.name, url=entry.url, raw=raw, received_at=self._clock()) for raw in answer.get("Messages") or ()
             ]
@@ -157,6 +160,21 @@ class Receivers:
         if len(messages) == RECEIVE_BATCH:
             self._call_for_help(entry, generation)
         return True
+
+    def _receive_messages(self, entry: ConsumedQueue, asked: int, is_extra: bool) -> Any:
+        with self._changed:
+            self._extra_polls += is_extra
+        try:
+            return self._client().receive_message(
+                QueueUrl=entry.url,
+                MaxNumberOfMessages=asked,
+                WaitTimeSeconds=EXTRA_WAIT_SECONDS if is_extra else self._options.wait_time_seconds,
+                MessageSystemAttributeNames=list(ATTRIBUTES),
+                MessageAttributeNames=["All"],
+            )
+        finally:
+            with self._changed:
+                self._extra_polls -= is_extra
 
     def _end_poll(self, entry: ConsumedQueue, generation: int, asked: int) -> None:
         with self._changed:

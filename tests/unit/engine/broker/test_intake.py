@@ -35,6 +35,7 @@ class Worker:
         self.sqs = Backlog()
         self.woken = 0
         self.given_back: list[str] = []
+        self.hidden_for: list[int] = []
         self.put_off: list[str] = []
         self.again: list[str] = []
         self.client: Any = self.sqs
@@ -55,7 +56,8 @@ class Worker:
     def wake(self) -> None:
         self.woken += 1
 
-    def _give_back(self, messages: Iterable[Received]) -> None:
+    def _give_back(self, messages: Iterable[Received], seconds: int) -> None:
+        self.hidden_for.append(seconds)
         self.given_back += [received.message_id for received in messages]
 
     def pass_time(self, seconds: float) -> None:
@@ -284,6 +286,38 @@ def test_a_backlog_brings_additional_receivers_and_its_end_sends_them_away(make:
     eventually(lambda: len(worker.receivers()), 1)
     assert worker.intake._room.queues["a"].extra == 0
     eventually(worker.in_hand, 150)
+
+
+@pytest.mark.parametrize(("has_extra", "hidden_for"), [(True, EXTRA_WAIT_SECONDS + 1), (False, 0)])
+@pytest.mark.parametrize("end", [lambda worker: worker.intake.stop(), lambda worker: worker.intake.cancel("a")], ids=["stop", "cancel"])
+def test_what_is_let_go_does_not_come_back_to_the_additional_receivers(
+    make: Make, end: Callable[[Worker], None], has_extra: bool, hidden_for: int
+) -> None:
+    worker = make(window=2)
+    for _ in range(5000):
+        worker.intake._room.pace.note()
+    is_over = threading.Event()
+
+    class Slow:
+        """An additional receiver's poll waits."""
+
+        def receive_message(self, **request: Any) -> dict[str, Any]:
+            if request["WaitTimeSeconds"] == EXTRA_WAIT_SECONDS and has_extra:
+                with worker.sqs.changed:
+                    worker.sqs.asked.append(request)
+                is_over.wait(30)
+                return {}
+            return worker.sqs.receive_message(**request)
+
+    worker.client = Slow()
+    worker.put(A, 40)
+    worker.intake.consume("a")
+    eventually(lambda: worker.in_hand() >= 40 and worker.intake._receivers.overlap_seconds, hidden_for)
+
+    end(worker)
+
+    assert worker.hidden_for == [hidden_for]
+    is_over.set()
 
 
 def test_there_are_never_more_than_four_receivers_of_a_queue(make: Make) -> None:
