@@ -15,19 +15,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from ninja import Header
 
 from app.api.documents import canonical_json, read_json
 from app.api.errors import Problem
 from app.api.models import IdempotentRequest
+from app.engine.old_rows import delete_in_batches
 
 PATIENCE = timedelta(seconds=5)
 """How long a request waits for its twin."""
 REMEMBERED_FOR = timedelta(hours=24)
+KEY_HEADER: Any = partial(Header, alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")
+"""The parameter of an endpoint that takes a key; only its description differs."""
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -74,15 +79,7 @@ def fingerprint_of(request: HttpRequest) -> str:
 def forget_old_requests(now: datetime | None = None, batch: int = 1000, batches: int = 100) -> int:
     """Delete keys older than a day and return how many, at most ``batches`` of ``batch``; the next run goes on."""
     too_old = IdempotentRequest.objects.filter(created_at__lt=(now or timezone.now()) - REMEMBERED_FOR)
-    forgotten = 0
-    for _ in range(batches):
-        with transaction.atomic():
-            keys = too_old.order_by("created_at").select_for_update(skip_locked=True).values_list("pk", flat=True)[:batch]
-            deleted, _ = IdempotentRequest.objects.filter(pk__in=list(keys)).delete()
-        forgotten += deleted
-        if deleted < batch:
-            break
-    return forgotten
+    return delete_in_batches(too_old, "created_at", batch=batch, batches=batches)
 
 
 def _claim(request: HttpRequest, key: str) -> tuple[IdempotentRequest, bool]:

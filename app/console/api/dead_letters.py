@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from celery import current_app
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Query, Router, Schema
+from ninja import Query, Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import Answer, answer_once
+from app.api.idempotency import KEY_HEADER, Answer, answer_once
 from app.api.problems import problem_responses
 from app.api.schemas import RequestBody
 from app.api.tokens import StaffTokenAuthentication
@@ -149,11 +149,7 @@ class RedriveBody(SelectionBody):
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
+    KEY_HEADER(
         description="The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`. An order that is given "
         "twice does no harm without it.",
     ),

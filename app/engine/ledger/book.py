@@ -31,8 +31,8 @@ from app.topology.tables import LEDGER
 
 logger = logging.getLogger(__name__)
 
-#: One receive.
-CLAIMS_AT_ONCE = 10
+#: Claims that are renewed, given back and closed, each by a thread; those of a receive are one thread's.
+WRITES_AT_ONCE = 10
 #: After a claim that DynamoDB did not answer, others are not even tried for so long: each would cost a time-out.
 AWAY_SECONDS = 2.0
 #: How long a job waits whose earlier run may still go on, while the ledger cannot say.
@@ -82,7 +82,7 @@ class Book:
             client, table, holder=f"{self._worker}/{os.getpid()}/{uuid4().hex[:8]}", ttl=settings.result_ttl, release=settings.release
         )
         self._writer = ResultWriter(client, table, longest_write_seconds=LONGEST_WRITE_SECONDS)
-        self._pool = ThreadPoolExecutor(CLAIMS_AT_ONCE, thread_name_prefix="ledger-claim")
+        self._pool = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="ledger-claim")
         self._closed.clear()
         self._handover = Handover()
         self._taker = threading.Thread(target=self._take_in, args=(self._handover,), name="ledger-handover", daemon=True)

@@ -11,11 +11,11 @@ from django.core.validators import validate_email
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Header, Query, Router, Schema
+from ninja import Query, Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import Answer, answer_once
+from app.api.idempotency import KEY_HEADER, Answer, answer_once
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.workload.payments import services
@@ -106,11 +106,7 @@ class PaymentPage(Schema):
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
+    KEY_HEADER(
         description="A new value, such as a UUID, for each payment that you mean; send it again when an answer got lost. "
         "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
     ),
