@@ -348,6 +348,8 @@ def test_every_required_variable_has_a_value_and_nothing_of_the_caller_gets_in(t
 
 
 if __name__ == "__main__":
+    # Whoever runs the tests under nohup hands its deafness on.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if sys.argv[2] == "backing":
         sys.exit(run_backing(Path(sys.argv[1])))
     sys.exit(run_scenario(Path(sys.argv[1]), sys.argv[2], is_patient=sys.argv[3] == "patient"))
