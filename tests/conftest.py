@@ -122,10 +122,9 @@ def django_db_modify_db_settings(postgres: Any) -> None:
     os.environ.update({f"DATABASE_{name}": value for name, value in values.items()})
 
 
-@pytest.fixture(autouse=True)
-def _end_background_relay() -> Iterator[None]:
-    """Its thread holds a database connection that would block the end of the test database."""
-    yield
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """End the thread that sends what a test committed, before a fixture truncates the tables that it writes to: they would deadlock."""
     if "app.engine.outbox.background" in sys.modules:
         sys.modules["app.engine.outbox.background"].background_relay.stop()
 

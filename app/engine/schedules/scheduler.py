@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from socket import gethostname
 from typing import Any
@@ -20,6 +19,7 @@ from app.engine.schedules.errors import LeadershipLost, NeverDue
 from app.engine.schedules.firing import settle
 from app.engine.schedules.leadership import Candidate
 from app.engine.schedules.occurrences import prune
+from app.engine.schedules.stopping import StopSignals
 from app.engine.schedules.timetable import Timetable
 
 logger = logging.getLogger(__name__)
@@ -42,23 +42,24 @@ class Scheduler(CeleryScheduler):
     max_interval = LONGEST_PAUSE_SECONDS
 
     def __init__(self, app: Any, *, lazy: bool = False, now: Callable[[], datetime] = timezone.now, **_: Any) -> None:
+        self._signals = StopSignals()
         super().__init__(app, max_interval=self.max_interval, lazy=lazy)
         self._now = now
         self._candidate = Candidate(f"{gethostname()}:{os.getpid()}")
         self._timetable = Timetable()
         self._is_installed = False
-        self._is_turning = False
         self._is_database_away = False
         self._prune_at: datetime | None = None
 
     def setup_schedule(self) -> None:
-        """Nothing yet: the database may be away, and another beat may lead. The leader's first turn does it."""
+        """Only the signals: the database may be away, and another beat may lead. The leader's first turn does the rest."""
+        self._signals.install()
 
     def tick(self, *_: Any, **__: Any) -> float:
         """One turn of beat's loop. Returns how many seconds beat may sleep."""
         beat_pulse(engine_settings())
         try:
-            with self._turning():
+            with self._signals.waiting():
                 pause = self._turn()
         except DatabaseError as error:
             if not self._is_database_away:
@@ -111,19 +112,8 @@ class Scheduler(CeleryScheduler):
             prune(now)
             self._prune_at = now + PRUNE_EVERY
 
-    @contextmanager
-    def _turning(self) -> Iterator[None]:
-        self._is_turning = True
-        try:
-            yield
-        finally:
-            self._is_turning = False
-
     def close(self) -> None:
         """Let another beat lead. Celery calls it from its signal handler and again at the end."""
-        if self._is_turning:
-            # The handler interrupted a turn, perhaps in the middle of a query. It raises SystemExit, which rolls the turn back.
-            return
         try:
             self._candidate.leave()
         except DatabaseError as error:
