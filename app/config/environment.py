@@ -65,8 +65,8 @@ def _check_secret_key(value: SecretStr) -> SecretStr:
 
 def _check_email_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
-    if not _has_host(url, ("smtp",)) and not re.fullmatch(r"file:///[^/].*", url):
-        raise ValueError("expected smtp://user:password@host:587?tls=true or file:///directory")
+    if not _has_host(url, ("smtp", "ses")) and not re.fullmatch(r"file:///[^/].*", url):
+        raise ValueError("expected smtp://user:password@host:587?tls=true, ses://region or file:///directory")
     return value
 
 
@@ -151,10 +151,18 @@ class Environment(BaseSettings):
 
     @property
     def email(self) -> dict[str, Any]:
-        """Django's ``EMAIL_*`` settings."""
+        """Django's ``EMAIL_*`` settings, and anymail's for SES, whose credentials are those of the service's role."""
         parts: SplitResult = urlsplit(self.email_url.get_secret_value())
         if parts.scheme == "file":
             return {"EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend", "EMAIL_FILE_PATH": unquote(parts.path)}
+        if parts.scheme == "ses":
+            client = {"region_name": parts.hostname, "config": {"connect_timeout": 3, "read_timeout": 10}}
+            return {
+                "EMAIL_BACKEND": "anymail.backends.amazon_ses.EmailBackend",
+                "ANYMAIL": {
+                    "AMAZON_SES_CLIENT_PARAMS": client | ({"endpoint_url": self.aws_endpoint_url} if self.aws_endpoint_url else {})
+                },
+            }
         return {
             "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
             "EMAIL_HOST": parts.hostname,

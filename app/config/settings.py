@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from botocore.config import Config
+
 from app.config import workload
 from app.config.environment import read_environment
 from app.config.schedule import SCHEDULE
@@ -9,6 +11,8 @@ from app.engine.broker.settings import celery_settings
 from app.engine.conf import EngineSettings
 from app.engine.logs.settings import logging_settings
 from app.topology import TOPOLOGY
+from app.topology.buckets import FILES
+from app.topology.naming import bucket_name
 
 _environment = read_environment()
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -35,6 +39,7 @@ INSTALLED_APPS = [
     "app.api",
     "app.console",
     *workload.APPS,
+    "anymail",
     "django_celery_beat",
     "django_htmx",
     "ninja",
@@ -113,6 +118,27 @@ WHITENOISE_USE_FINDERS = True
 
 #: Nothing that people or programs send us is larger; uploads of files go another way.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+# -- Files: what people upload and what is made for them. Private: whoever may see one is asked by the view that hands it out -----------
+STORAGES = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket_name(_environment.name_prefix, FILES.name),
+            "region_name": _environment.aws_region,
+            "endpoint_url": _environment.aws_endpoint_url,
+            "client_config": Config(
+                connect_timeout=3,
+                read_timeout=20,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                # A simulated S3 has no host name for each bucket.
+                s3={"addressing_style": "path"} if _environment.aws_endpoint_url else None,
+            ),
+            "file_overwrite": False,
+        },
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 
 # -- Security: follows from whether people reach us by https -----------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _environment.is_https

@@ -10,4 +10,9 @@ ARTIFACTS = BucketPolicy(
     expire_after=timedelta(days=30),
 )
 
-BUCKETS = (ARTIFACTS,)
+FILES = BucketPolicy(
+    name="files",
+    purpose="Django's storage: what people upload, and what is made for them. Kept until the application deletes it.",
+)
+
+BUCKETS = (ARTIFACTS, FILES)

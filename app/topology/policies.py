@@ -201,13 +201,16 @@ class TablePolicy:
         return tuple(dict.fromkeys(keys))
 
 
+LONGEST_UPLOAD = timedelta(days=7)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketPolicy:
-    """One private, encrypted S3 bucket whose objects expire."""
+    """One private, encrypted S3 bucket. Its objects expire after ``expire_after``; without one they stay."""
 
     name: str
     purpose: str
-    expire_after: timedelta
+    expire_after: timedelta | None = None
 
     def __post_init__(self) -> None:
         _check_logical_name(self, self.name)
@@ -218,8 +221,13 @@ class BucketPolicy:
                 "name",
                 f"S3 expects at most {LONGEST_BUCKET_NAME} characters after the prefix, no underscore, a letter or digit at the end",
             )
-        if self.expire_after < timedelta(days=1) or self.expire_after % timedelta(days=1):
+        if self.expire_after is not None and (self.expire_after < timedelta(days=1) or self.expire_after % timedelta(days=1)):
             raise _refuse(self, self.name, "expire_after", f"S3 counts whole days, got {self.expire_after}")
+
+    @property
+    def unfinished_uploads_expire_after(self) -> timedelta:
+        """Their parts cost as much as objects and are shown to nobody."""
+        return min(self.expire_after or LONGEST_UPLOAD, LONGEST_UPLOAD)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -54,7 +54,11 @@ VARIABLES = (
     VariablePolicy(
         name="ECS_CONTAINER_METADATA_URI_V4", purpose="Where ECS tells a container its task. ECS sets it; empty elsewhere.", default=""
     ),
-    VariablePolicy(name="EMAIL_URL", purpose="Where mail goes: smtp://user:password@host:587?tls=true, or file:///directory.", secret=True),
+    VariablePolicy(
+        name="EMAIL_URL",
+        purpose="Where mail goes: smtp://user:password@host:587?tls=true, ses://region, or file:///directory.",
+        secret=True,
+    ),
     VariablePolicy(name="EMAIL_FROM", purpose="Sender of mail."),
     VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),
     VariablePolicy(name="STRIPE_API_BASE", purpose="Address of the payment gateway.", default="https://api.stripe.com"),

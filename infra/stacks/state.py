@@ -4,7 +4,7 @@ from aws_cdk import RemovalPolicy, Stack
 from constructs import Construct
 
 from app.topology import Topology
-from infra.constructs import ArtifactBucket, StateTable
+from infra.constructs import PrivateBucket, StateTable
 from infra.stages import Stage
 
 
@@ -23,4 +23,4 @@ class StateStack(Stack):
                 has_point_in_time_recovery=stage.has_point_in_time_recovery,
             )
         for bucket in topology.buckets:
-            ArtifactBucket(self, policy=bucket, name_prefix=stage.name_prefix, removal=removal)
+            PrivateBucket(self, policy=bucket, name_prefix=stage.name_prefix, removal=removal)

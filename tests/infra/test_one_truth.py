@@ -152,7 +152,8 @@ def test_template_and_provisioner_agree_on_when_objects_expire(dev: Templates, p
     for name, bucket in dev.properties("AWS::S3::Bucket", "BucketName").items():
         (found,) = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
         (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-        assert (found["ID"], found["Status"], found["Expiration"]["Days"]) == (rule["Id"], rule["Status"], rule["ExpirationInDays"])
+        expires = found.get("Expiration", {}).get("Days")
+        assert (found["ID"], found["Status"], expires) == (rule["Id"], rule["Status"], rule.get("ExpirationInDays"))
         assert found["AbortIncompleteMultipartUpload"] == rule["AbortIncompleteMultipartUpload"]
 
 

@@ -94,7 +94,7 @@ def test_prod_s_tables_can_be_restored_and_not_be_deleted(prod: Templates) -> No
 
 
 # -- buckets --------------------------------------------------------------------------------------------------------
-def test_buckets_are_private_encrypted_and_forget(prod: Templates) -> None:
+def test_buckets_are_private_encrypted_and_forget_what_expires(prod: Templates) -> None:
     buckets = prod.properties("AWS::S3::Bucket", "BucketName")
     assert set(buckets) == {bucket_name(PREFIX, policy.name) for policy in TOPOLOGY.buckets}
 
@@ -106,8 +106,8 @@ def test_buckets_are_private_encrypted_and_forget(prod: Templates) -> None:
         assert len(bucket["PublicAccessBlockConfiguration"]) == 4
         assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
         assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-        assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", policy.expire_after.days)
-        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": policy.expire_after.days}
+        assert (rule["Status"], rule.get("ExpirationInDays")) == ("Enabled", policy.expire_after.days if policy.expire_after else None)
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": policy.unfinished_uploads_expire_after.days}
 
 
 # -- all of them ----------------------------------------------------------------------------------------------------

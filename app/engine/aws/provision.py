@@ -142,12 +142,8 @@ def _make_bucket(s3: Any, policy: BucketPolicy, name_prefix: str, region: str) -
     location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=name, **location)
-    days = policy.expire_after.days
-    rule = {
-        "ID": "expire",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "Expiration": {"Days": days},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days},
-    }
+    rule: dict[str, Any] = {"ID": "expire", "Status": "Enabled", "Filter": {"Prefix": ""}}
+    if policy.expire_after is not None:
+        rule["Expiration"] = {"Days": policy.expire_after.days}
+    rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": policy.unfinished_uploads_expire_after.days}
     s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})

@@ -130,12 +130,13 @@ def test_an_impossible_value_is_told_with_what_was_expected_and_what_was_got(nam
     ("name", "value", "expected"),
     [
         ("SECRET_KEY", "too-short-to-be-any-good", "expected 50 random characters or more"),
-        ("EMAIL_URL", "pigeon://user:hunter2@host", "expected smtp://user:password@host:587?tls=true or file:///directory"),
+        ("EMAIL_URL", "pigeon://user:hunter2@host", "expected smtp://user:password@host:587?tls=true, ses://region or file:///directory"),
         ("EMAIL_URL", "smtp://user:hunter2@", "expected smtp://"),
         ("EMAIL_URL", "smtp://user:hunter2@host:99999", "expected smtp://"),
         ("EMAIL_URL", "smtp://user:hunter\u2100@host", "expected smtp://"),
         ("EMAIL_URL", "smtp://user:hunter2@[host", "expected smtp://"),
         ("EMAIL_URL", "file:hunter2", "expected smtp://"),
+        ("EMAIL_URL", "ses://", "expected smtp://"),
         ("EMAIL_URL", "file://", "expected smtp://"),
     ],
 )
@@ -223,6 +224,14 @@ def test_mail_is_encrypted_unless_it_is_asked_not_to_be() -> None:
     email = read(EMAIL_URL="smtp://mail.example.com").email
 
     assert (email["EMAIL_PORT"], email["EMAIL_USE_TLS"]) == (587, True)
+
+
+def test_ses_is_called_in_its_region() -> None:
+    email = read(EMAIL_URL="ses://eu-central-1", AWS_ENDPOINT_URL="").email
+
+    assert email["EMAIL_BACKEND"] == "anymail.backends.amazon_ses.EmailBackend"
+    assert email["ANYMAIL"]["AMAZON_SES_CLIENT_PARAMS"]["region_name"] == "eu-central-1"
+    assert "endpoint_url" not in email["ANYMAIL"]["AMAZON_SES_CLIENT_PARAMS"]
 
 
 def test_mail_goes_to_a_directory() -> None:
