@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-from botocore.config import Config
-
 from app.config import workload
 from app.config.environment import read_environment
 from app.config.schedule import SCHEDULE
+from app.engine.aws.files import file_storage
 from app.engine.broker.settings import celery_settings
 from app.engine.conf import EngineSettings
 from app.engine.logs.settings import logging_settings
 from app.topology import TOPOLOGY
-from app.topology.buckets import FILES
-from app.topology.naming import bucket_name
 
 _environment = read_environment()
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -119,27 +116,6 @@ WHITENOISE_USE_FINDERS = True
 #: Nothing that people or programs send us is larger; uploads of files go another way.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
-# -- Files: what people upload and what is made for them. Private: whoever may see one is asked by the view that hands it out -----------
-STORAGES = {
-    "default": {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": bucket_name(_environment.name_prefix, FILES.name),
-            "region_name": _environment.aws_region,
-            "endpoint_url": _environment.aws_endpoint_url,
-            "client_config": Config(
-                connect_timeout=3,
-                read_timeout=20,
-                retries={"mode": "standard", "total_max_attempts": 3},
-                # A simulated S3 has no host name for each bucket.
-                s3={"addressing_style": "path"} if _environment.aws_endpoint_url else None,
-            ),
-            "file_overwrite": False,
-        },
-    },
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}
-
 # -- Security: follows from whether people reach us by https -----------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _environment.is_https
 SECURE_HSTS_SECONDS = 31_536_000 if _environment.is_https else 0
@@ -184,6 +160,11 @@ ENGINE = EngineSettings(
     ecs_metadata_url=_environment.ecs_container_metadata_uri_v4,
     protect_runs_after=_environment.protect_runs_after,
 )
+
+STORAGES = {
+    "default": file_storage(ENGINE),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 
 CELERY = celery_settings(ENGINE) | {
     "worker_prefetch_multiplier": _environment.worker_prefetch_multiplier,

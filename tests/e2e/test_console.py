@@ -52,7 +52,7 @@ def operator(visitor: Page, site: Site) -> Page:
     visitor.get_by_label("Username").fill(site.username)
     visitor.get_by_label("Password").fill(site.password)
     visitor.get_by_role("button", name="Log in").click()
-    expect(visitor).to_have_url(re.compile(r"/console/$"))
+    expect(visitor).to_have_url(f"{site.url}/console/")
     return visitor
 
 
@@ -93,13 +93,14 @@ def test_anonymous_people_are_sent_to_the_login(visitor: Page) -> None:
 
 def test_the_login_needs_no_mouse(visitor: Page, site: Site) -> None:
     visitor.goto("/console/")
+    expect(visitor.get_by_label("Username")).to_be_focused()
 
     visitor.keyboard.type(site.username)
     visitor.keyboard.press("Tab")
     visitor.keyboard.type(site.password)
     visitor.keyboard.press("Enter")
 
-    expect(visitor).to_have_url(re.compile(r"/console/$"))
+    expect(visitor).to_have_url(f"{site.url}/console/")
     expect(visitor.get_by_role("heading", name="Overview")).to_be_visible()
 
 
