@@ -91,6 +91,8 @@ class Stack:
     """For the test's own clients: strict about receipt handles, without habits and faults."""
     network: StrictSqs
     token: str = ""
+    repository: Path = REPOSITORY
+    """Whose code runs: this one, or a copy of it."""
     services: list[Service] = field(default_factory=list)
 
     # -- processes ------------------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Stack:
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command or [str(BIN / program), *arguments],
-                cwd=REPOSITORY,
+                cwd=self.repository,
                 env=self.environment | {"SERVICE": name} | variables,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -145,7 +147,7 @@ class Stack:
         """Run a management command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "app.manage", *arguments],
-            cwd=REPOSITORY,
+            cwd=self.repository,
             env=self.environment | variables,
             capture_output=True,
             text=True,
@@ -158,7 +160,7 @@ class Stack:
         preamble = "from app.config.environment import use_settings\nuse_settings()\nimport django\ndjango.setup()\n"
         return subprocess.run(
             [sys.executable, "-c", preamble + code],
-            cwd=REPOSITORY,
+            cwd=self.repository,
             env=self.environment | variables,
             capture_output=True,
             text=True,
