@@ -6,5 +6,6 @@ from typing import Any
 SCHEDULE: dict[str, dict[str, Any]] = {
     "payments.resume_unfinished": {"task": "payments.resume_unfinished", "schedule": timedelta(minutes=1)},
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},
+    "engine.forget_old_progress": {"task": "engine.forget_old_progress", "schedule": timedelta(hours=1)},
     "api.forget_old_requests": {"task": "api.forget_old_requests", "schedule": timedelta(hours=1)},
 }

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "app.config",
     "app.engine.effects",
     "app.engine.outbox",
+    "app.engine.progress",
     "app.engine.schedules",
     "app.engine",
     "app.api",

@@ -35,6 +35,15 @@ def forget_old_effects() -> int:
     return forget_old()
 
 
+@shared_task(name="engine.forget_old_progress")
+def forget_old_progress() -> int:
+    """Delete checkpoints of works that no message can go on with any more. Twice or killed half-way: as the task above."""
+    # As above.
+    from app.engine.progress.forgetting import forget_old
+
+    return forget_old()
+
+
 #: An order works for so long, then others may have its slot, and then it goes on.
 SLICE_SECONDS = 60.0
 PAUSE_SECONDS = 30

@@ -1,7 +1,7 @@
 """One job: where it is, and all that is known of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,10 +18,13 @@ from app.engine.jobs.states import BY_CELERY_S_WORD, FINAL, JobState, decide
 from app.engine.ledger.reading import read_items
 from app.engine.outbox.late_records import kept
 from app.engine.outbox.waiting import WaitingMessage, waiting_message
+from app.engine.progress.reading import of_job
 from app.topology import QueuePolicy
 
 #: Of the outbox's column. Celery's own ids have 36 characters.
 LONGEST_ID = 255
+#: The state that a run is said to report which reports by its checkpoints.
+CHECKPOINTS = "PROGRESS"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +61,7 @@ class Whereabouts:
     finished_at: datetime | None = None
     run_seconds: float | None = None
     progress: Any = None
-    """What its run said last of itself: the state and the meta of ``update_state``."""
+    """What its run said last of itself: the state and the meta of ``update_state``, or how far the work is that it holds."""
     error: str = ""
     fingerprint: str = ""
     dead_letter: str = ""
@@ -97,7 +100,7 @@ def find_job(settings: EngineSettings, task_id: str) -> Whereabouts:
         is_claimed=_is_claimed(known.enqueued),
         **({} if policy is None else {"visibility_timeout": policy.visibility_timeout, "retention": policy.retention}),
     )
-    return describe(facts, lambda queue: _queueing(settings, queue, now))
+    return _with_checkpoint(describe(facts, lambda queue: _queueing(settings, queue, now)))
 
 
 def check_id(task_id: str) -> None:
@@ -117,6 +120,17 @@ def describe(facts: Facts, queueing: Any = lambda _: None) -> Whereabouts:
     if decision.state is JobState.QUEUED and told.get("queue"):
         told["queueing"] = queueing(told["queue"])
     return Whereabouts(id=facts.task_id, state=decision.state, reason=decision.reason, **told)
+
+
+def _with_checkpoint(found: Whereabouts) -> Whereabouts:
+    """Of a run that says nothing of itself and holds a work: how far that is. Nothing if the database does not say."""
+    if found.state is not JobState.STARTED or found.progress is not None:
+        return found
+    try:
+        shown = of_job(found.id)
+    except DatabaseError:
+        return found
+    return found if shown is None else replace(found, progress={"state": CHECKPOINTS, "meta": shown.as_document()})
 
 
 def _in_the_database(task_id: str) -> tuple[WaitingMessage | None, Mapping[str, Item], Exception | None]:
