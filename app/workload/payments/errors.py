@@ -25,11 +25,3 @@ class GatewayUnavailable(TransientError):
 
 class GatewayRefused(PermanentError):
     """The gateway understood and refuses for a reason that is ours: a wrong key, a wrong parameter."""
-
-
-class MailUnavailable(TransientError):
-    """The mail server cannot be reached or asks to come back later."""
-
-
-class MailRefused(PermanentError):
-    """The mail server refuses this mail for good."""

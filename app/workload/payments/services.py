@@ -2,9 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from smtplib import SMTPAuthenticationError, SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPSenderRefused
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.mail import EmailMessage
 from django.db import transaction
@@ -12,12 +10,11 @@ from django.db.models import DateTimeField, ExpressionWrapper, F
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from app.engine.mail.post import message_id, send
 from app.engine.outbox.publisher import publish
 from app.workload.payments.errors import (
     AmountDiffers,
     GatewayUnavailable,
-    MailRefused,
-    MailUnavailable,
     OutcomeContradicts,
     PaymentNotCaptured,
     PaymentUnknown,
@@ -29,8 +26,6 @@ from app.workload.payments.money import Money
 UNTOUCHED_FOR = timedelta(minutes=5)
 _LONGEST_REASON = 500
 _LONGEST_CODE = 100
-_PERMANENT_REPLIES = 500
-"""SMTP: 4xx may be tried again, 5xx may not."""
 
 
 def request_payment(*, owner: AbstractBaseUser, money: Money, payment_method: str, customer_email: str, description: str = "") -> Payment:
@@ -150,46 +145,26 @@ def send_confirmation(payment_id: str) -> bool:
 
     Once, as twins wait for each other at the row. At least once when killed between sending and committing: the second mail then
     has the same Message-ID, by which mail programs know it. The row is locked for as long as the mail server takes.
+
+    Raises what :meth:`app.engine.mail.post.Post.send` raises.
     """
     with transaction.atomic():
         payment = _captured(_parse_id(payment_id))
         if payment.confirmation_sent_at is not None:
             return False
-        _send(_confirmation_of(payment))
+        send(_confirmation_of(payment))
         payment.confirmation_sent_at = timezone.now()
         payment.save(update_fields=["confirmation_sent_at"])
     return True
 
 
 def _confirmation_of(payment: Payment) -> EmailMessage:
-    domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip(" >")
     return EmailMessage(
         subject=f"Your payment of {payment.money}",
         body=render_to_string("payments/confirmation.txt", {"payment": payment}),
         to=[payment.customer_email],
-        headers={"Message-ID": f"<payment-{payment.pk}@{domain}>"},
+        headers={"Message-ID": message_id(f"payment-{payment.pk}")},
     )
-
-
-def _send(mail: EmailMessage) -> None:
-    try:
-        mail.send()
-    except SMTPRecipientsRefused as error:
-        code = max((code for code, _ in error.recipients.values()), default=0)
-        raise _mail_error(code, error) from error
-    except SMTPAuthenticationError as error:
-        # Ours to repair, and then the mail can go: not the customer's address that is wrong.
-        raise MailUnavailable(f"The mail server does not accept our credentials: code {error.smtp_code}.") from error
-    except (SMTPSenderRefused, SMTPResponseException) as error:
-        raise _mail_error(error.smtp_code, error) from error
-    except (SMTPException, OSError) as error:
-        raise MailUnavailable(f"The mail server cannot be reached: {type(error).__name__}.") from error
-
-
-def _mail_error(code: int, error: Exception) -> MailRefused | MailUnavailable:
-    if code >= _PERMANENT_REPLIES:
-        return MailRefused(f"The mail server refuses the confirmation for good: {type(error).__name__}, code {code}.")
-    return MailUnavailable(f"The mail server asks to come back later: {type(error).__name__}, code {code}.")
 
 
 def update_balance(payment_id: str) -> bool:

@@ -12,8 +12,9 @@ from django.core.mail import EmailMessage
 from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
+from app.engine.mail.errors import MailRefused, MailUnavailable
 from app.workload.payments import services
-from app.workload.payments.errors import MailRefused, MailUnavailable, PaymentNotCaptured
+from app.workload.payments.errors import PaymentNotCaptured
 from app.workload.payments.models import Balance, BalanceEntry, Payment
 from tests.integration.payments.accounts import MakePayment, published
 
