@@ -1,5 +1,6 @@
 """What every ``@shared_task`` is built on."""
 
+import math
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from celery.utils.time import get_exponential_backoff_interval
 
 from app.engine.broker.bulk import Arguments, checked, publish_many
 from app.engine.broker.put_off import PutOff, times_put_off
+from app.engine.circuit_breaker.errors import CircuitOpen
 from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.database import DATABASE, Trouble, trouble_of
 from app.engine.effects.errors import EffectUnderWay
@@ -34,6 +36,8 @@ class Task(DjangoTask):
 
     A run that finds PostgreSQL away is no attempt: its job is put off, twenty times at most, and the worker receives nothing until the
     database answers. A transaction that PostgreSQL gave up for another one is retried as a ``TransientError`` is.
+
+    Neither is a run whose call a circuit breaker refused: its job is put off until the breaker may let one through, as often as it takes.
     """
 
     abstract = True
@@ -73,10 +77,21 @@ class Task(DjangoTask):
         request._protected = 1  # noqa: SLF001 — the same
         try:
             return self.run(*args, **kwargs)
+        except CircuitOpen as error:
+            if not request.is_eager:
+                self._postpone(error)
+            raise
         except Exception as error:
             if self.uses_database and not request.is_eager:
                 self._excuse(error)
             raise
+
+    def _postpone(self, error: CircuitOpen) -> None:
+        """Put the job off; where that cannot be done, it is an attempt."""
+        seconds = math.ceil(error.retry_after.total_seconds())
+        if self.acks_late and times_put_off(self.request) is not None:
+            raise PutOff(f"breaker {error.name}", str(error), seconds) from error
+        raise self.retry(exc=error, countdown=seconds) from error
 
     def _excuse(self, error: Exception) -> None:
         """Raise what becomes of a run that failed by no fault of its own; return for any other."""

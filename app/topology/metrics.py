@@ -34,5 +34,11 @@ OUTBOX_LAG = MetricPolicy(
 OUTBOX_WAITING = MetricPolicy(
     name="OutboxWaiting", purpose="Messages that are not sent yet.", unit=MetricUnit.COUNT, dimensions=_PER_SERVICE
 )
+BREAKER_OPENINGS = MetricPolicy(
+    name="BreakerOpenings",
+    purpose="Circuit breakers that opened, or opened again after a probe.",
+    unit=MetricUnit.COUNT,
+    dimensions=(DEPLOYMENT, "Breaker"),
+)
 
-METRICS = (TASK_RUNS, TASK_RUN_TIME, TASK_QUEUE_WAIT, TASK_RETRIES, TASK_FAILURES, OUTBOX_LAG, OUTBOX_WAITING)
+METRICS = (TASK_RUNS, TASK_RUN_TIME, TASK_QUEUE_WAIT, TASK_RETRIES, TASK_FAILURES, OUTBOX_LAG, OUTBOX_WAITING, BREAKER_OPENINGS)

@@ -63,4 +63,11 @@ MAILBOX = TablePolicy(
     ttl_attribute="ttl",
 )
 
-TABLES = (LEDGER, WORKERS, MAILBOX)
+BREAKERS = TablePolicy(
+    name="breakers",
+    purpose="One item per circuit breaker: failures in a row, until when no call may leave, who holds the probe.",
+    partition_key=KeyAttribute(name="name"),
+    ttl_attribute="ttl",
+)
+
+TABLES = (LEDGER, WORKERS, MAILBOX, BREAKERS)

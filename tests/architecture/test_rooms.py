@@ -115,7 +115,7 @@ def test_nothing_prints_or_stops_for_a_debugger(path: Path) -> None:
     assert "print" not in used or name(path) in SPEAKERS
 
 
-STORES = ("app/engine/aws/", "app/engine/broker/", "app/engine/ledger/", "app/engine/workers/")
+STORES = ("app/engine/aws/", "app/engine/broker/", "app/engine/circuit_breaker/", "app/engine/ledger/", "app/engine/workers/")
 
 
 @pytest.mark.parametrize("path", EVERY_MODULE, ids=name)

@@ -147,7 +147,11 @@ class Consumption:
             return
         extra = {"queue": received.queue, "task": received.task, "task_id": received.task_id, "reason": str(put_off.reason)[:300]}
         logger.info("job put off", extra=extra)
-        self._bookkeeping.put_off([received], self._put_off_once_more)
+        if put_off.seconds is None:
+            self._bookkeeping.put_off([received], self._put_off_once_more)
+            return
+        seconds = min(max(put_off.seconds, 1), self._options.longest_delay_seconds)
+        self._bookkeeping.put_off([received], lambda message: self._put_off(message, seconds))
 
     def _reopen(self, received: Received) -> None:
         """Settled, and yet to be run again: its result could not be stored."""

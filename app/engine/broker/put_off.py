@@ -16,15 +16,17 @@ LONGEST_SECONDS = 60
 class PutOff(Reject):
     """Raised in a run: what it needs is away. Another transport gives the message back.
 
-    ``obstacle`` names what is away: :meth:`~app.engine.broker.program.Program.when_put_off` hears of it.
+    ``obstacle`` names what is away: :meth:`~app.engine.broker.program.Program.when_put_off` hears of it. With ``seconds`` it is known
+    how long: the job waits for so long, and it is not counted as put off.
     """
 
-    def __init__(self, obstacle: str, reason: str) -> None:
+    def __init__(self, obstacle: str, reason: str, seconds: int | None = None) -> None:
         super().__init__(reason, requeue=True)
         self.obstacle = obstacle
+        self.seconds = seconds
 
     def __reduce__(self) -> Any:
-        return type(self), (self.obstacle, str(self.reason))
+        return type(self), (self.obstacle, str(self.reason), self.seconds)
 
 
 def times_put_off(request: Any) -> int | None:

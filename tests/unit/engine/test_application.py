@@ -138,6 +138,7 @@ def test_a_worker_suspends_the_queues_whose_tasks_use_the_database_until_it_answ
     channel = MagicMock()
 
     app.when_put_off(PutOff("twin", "busy"), channel)
+    app.when_put_off(PutOff("breaker partner", "open", 60), channel)
     assert (channel.mock_calls, reported) == ([], [])
     app.when_put_off(PutOff(DATABASE, "refused"), channel)
 

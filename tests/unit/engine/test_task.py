@@ -1,5 +1,6 @@
 """What a plain ``@shared_task`` gets."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.db import OperationalError
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from app.engine.broker.put_off import PutOff
+from app.engine.circuit_breaker import CircuitOpen
 from app.engine.conf import engine_settings
 from app.engine.database import DATABASE
 from app.engine.errors import PermanentError, TransientError
@@ -192,3 +194,20 @@ def test_a_task_that_calls_itself_is_called_as_always(define_task: DefineTask) -
 
     # Celery lets the inner call see the outer one's request.
     assert seen == [("1", False), ("1", False), (None, True)]
+
+
+BREAKER = CircuitOpen("partner", "it failed 5 times in a row", timedelta(seconds=61.2))
+
+
+@pytest.mark.parametrize("options", [{}, {"uses_database": False}], ids=["usual", "without a database"])
+@pytest.mark.parametrize("times", [0, MOST_TIMES_PUT_OFF], ids=["first", "often put off"])
+def test_a_run_whose_breaker_is_open_puts_its_job_off_for_as_long(define_task: DefineTask, times: int, options: dict[str, Any]) -> None:
+    raised = run_failing(define_task("reports.write", body, **options), BREAKER, times=times)
+
+    assert isinstance(raised, PutOff)
+    assert (raised.obstacle, raised.seconds, raised.__cause__) == ("breaker partner", 62, BREAKER)
+
+
+def test_where_no_job_can_be_put_off_an_open_breaker_costs_an_attempt(define_task: DefineTask, sent: list[dict[str, Any]]) -> None:
+    assert isinstance(run_failing(define_task("reports.write", body), BREAKER, times=None), Retry)
+    assert [options["countdown"] for options in sent] == [62]

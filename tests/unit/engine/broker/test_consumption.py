@@ -1,6 +1,7 @@
 """The working parts of a consuming channel together: what a delivery is, and what becomes of it."""
 
 import json
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -319,6 +320,20 @@ def test_a_job_that_was_put_off_is_sent_again_with_a_growing_delay_and_counts(be
     eventually(lambda: len(bench.sqs.sent()), 2)
     assert bench.sqs.sent()[1][1]["DelaySeconds"] == 4
     assert bench.sqs.entries("change_message_visibility_batch") == []
+
+
+@pytest.mark.parametrize(("seconds", "delay"), [(62, 62), (5000, 900), (0, 1)])
+def test_a_job_that_is_put_off_for_a_known_time_waits_for_so_long_and_is_not_counted(bench: Bench, seconds: int, delay: int) -> None:
+    bench.consume()
+    bench.put(valid_message(), MessageAttributes={"put_off": {"DataType": "Number", "StringValue": "3"}})
+    received = bench.take()
+
+    bench.consumption.note_put_off(received.tag, pickle.loads(pickle.dumps(PutOff("breaker partner", "open", seconds))))  # noqa: S301 — as the pool does
+    bench.consumption.give_back(received.tag)
+
+    ((_, entry),) = eventually(bench.sqs.sent)
+    assert entry["DelaySeconds"] == delay
+    assert entry["MessageAttributes"]["put_off"] == {"DataType": "Number", "StringValue": "3"}
 
 
 def test_a_put_off_message_that_comes_again_before_it_is_deleted_is_not_run(bench: Bench) -> None:
