@@ -81,14 +81,16 @@ class GatewayServer:
         self._call("DELETE", "/_faults")
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 — our own address
-            self.url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-            return json.loads(response.read() or b"null")
+        return call_local(method, self.url + path, body)
+
+
+def call_local(method: str, url: str, body: Any = None) -> Any:
+    """What a server of ours on loopback answers."""
+    request = urllib.request.Request(  # noqa: S310 — our own address
+        url, data=None if body is None else json.dumps(body).encode(), method=method, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        return json.loads(response.read() or b"null")
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +107,41 @@ def gateway(_gateway_server: GatewayServer) -> Iterator[GatewayServer]:
     _gateway_server.heal()
     yield _gateway_server
     _gateway_server.heal()
+
+
+class PartnerServer:
+    """The local partner: what it was asked, and how it fails."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def journal(self, operation: str = "") -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = call_local("GET", f"{self.url}/_journal")
+        return [entry for entry in entries if operation in ("", entry["operation"])]
+
+    def fault(self, operation: str, mode: str, times: int = 1, location: str = "") -> None:
+        call_local("POST", f"{self.url}/_faults", {"operation": operation, "mode": mode, "times": times, "location": location})
+
+    def heal(self) -> None:
+        call_local("DELETE", f"{self.url}/_faults")
+
+    def change(self, *users: dict[str, str]) -> None:
+        call_local("POST", f"{self.url}/_users", list(users))
+
+
+@pytest.fixture(scope="session")
+def _partner_server() -> Iterator[PartnerServer]:
+    from scripts.laptop.loopback import started
+
+    with started("scripts.laptop.partner", "--port", str(test_environment.PARTNER_PORT)) as address:
+        yield PartnerServer(address)
+
+
+@pytest.fixture
+def partner(_partner_server: PartnerServer) -> Iterator[PartnerServer]:
+    _partner_server.heal()
+    yield _partner_server
+    _partner_server.heal()
 
 
 # -- the database of in-process tests ------------------------------------------------------------------------------------

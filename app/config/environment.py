@@ -10,6 +10,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.engine.outbound.errors import CallRefused
+from app.engine.outbound.target import read_target
 from app.topology import TOPOLOGY
 from app.topology.naming import check_prefix
 
@@ -77,6 +79,21 @@ def _check_origin(value: str) -> str:
     return value
 
 
+def _check_addresses(value: str) -> str:
+    for address in _listed(value):
+        try:
+            is_plain = read_target(f"http://{address}").authority == address
+        except CallRefused:
+            is_plain = False
+        if not is_plain:
+            raise ValueError("expected host:port,host:port in lower case, such as 127.0.0.1:8099, IPv6 in brackets")
+    return value
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 HttpAddress = Annotated[str, _check_url("http", "https")]
 OptionalHttpAddress = Annotated[HttpAddress | None, BeforeValidator(lambda value: value or None)]
 Positive = Annotated[int, Field(ge=1)]
@@ -120,6 +137,7 @@ class Environment(BaseSettings):
     ecs_container_metadata_uri_v4: OptionalHttpAddress = _declared("ECS_CONTAINER_METADATA_URI_V4")
     email_url: Annotated[SecretStr, AfterValidator(_check_email_url)] = _declared("EMAIL_URL")
     email_from: Annotated[str, _matching(r".+@.+", "an address such as shop@example.com")] = _declared("EMAIL_FROM")
+    outbound_allowed_addresses: Annotated[str, AfterValidator(_check_addresses)] = _declared("OUTBOUND_ALLOWED_ADDRESSES")
     stripe_api_key: Annotated[SecretStr, Field(min_length=1)] = _declared("STRIPE_API_KEY")
     stripe_api_base: HttpAddress = _declared("STRIPE_API_BASE")
 
@@ -130,8 +148,11 @@ class Environment(BaseSettings):
     @property
     def hosts(self) -> list[str]:
         """The names that the web service answers to."""
-        named = [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
-        return [urlsplit(self.public_url).hostname or "", *named]
+        return [urlsplit(self.public_url).hostname or "", *_listed(self.allowed_hosts)]
+
+    @property
+    def outbound_allowed(self) -> frozenset[str]:
+        return frozenset(_listed(self.outbound_allowed_addresses))
 
     @property
     def result_ttl(self) -> timedelta:

@@ -160,6 +160,7 @@ ENGINE = EngineSettings(
     ecs_agent_url=_environment.ecs_agent_uri,
     ecs_metadata_url=_environment.ecs_container_metadata_uri_v4,
     protect_runs_after=_environment.protect_runs_after,
+    outbound_allowed=_environment.outbound_allowed,
 )
 
 STORAGES = {

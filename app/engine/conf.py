@@ -36,6 +36,8 @@ class EngineSettings:
     """Where ECS tells a container which task it is."""
     protect_runs_after: timedelta
     """A run that lasts longer keeps ECS from scaling its task in."""
+    outbound_allowed: frozenset[str] = frozenset()
+    """``host:port`` of servers that are called although they are not of the public internet."""
 
 
 def engine_settings() -> EngineSettings:

@@ -60,6 +60,11 @@ VARIABLES = (
         secret=True,
     ),
     VariablePolicy(name="EMAIL_FROM", purpose="Sender of mail."),
+    VariablePolicy(
+        name="OUTBOUND_ALLOWED_ADDRESSES",
+        purpose="Comma-separated host:port of servers that may be called although they are not of the public internet. Empty: none.",
+        default="",
+    ),
     VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),
     VariablePolicy(name="STRIPE_API_BASE", purpose="Address of the payment gateway.", default="https://api.stripe.com"),
 )

@@ -22,6 +22,7 @@ def free_port() -> int:
 #: Where the session's servers will listen, if a test asks for them. Chosen before Django reads its settings.
 AWS_PORT = free_port()
 GATEWAY_PORT = free_port()
+PARTNER_PORT = free_port()
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -43,6 +44,7 @@ def environment(**changes: str) -> dict[str, str]:
         "EMAIL_FROM": "shop@example.com",
         "STRIPE_API_KEY": "sk_test_" + "0" * 24,
         "STRIPE_API_BASE": f"http://127.0.0.1:{GATEWAY_PORT}",
+        "OUTBOUND_ALLOWED_ADDRESSES": f"127.0.0.1:{PARTNER_PORT}",
         "WEB_PROCESSES": "1",
         "TASK_DEFAULT_RATE_LIMIT": "",
         # A worker that stops waits for its last receive, and every test waits for its workers.
