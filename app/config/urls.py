@@ -28,6 +28,7 @@ api = NinjaAPI(
 install_problem_handlers(api)
 api.add_router("/dead-letters", "app.console.api.dead_letters.router")
 api.add_router("/jobs", "app.console.api.jobs.router")
+api.add_router("/schedules", "app.console.api.schedules.router")
 api.add_router("/workers", "app.console.api.workers.router")
 for mount_point, router in workload.API_ROUTERS.items():
     api.add_router(mount_point, router)

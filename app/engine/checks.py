@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
 from app.engine.conf import engine_settings
-from app.engine.outbox.publisher import suggestion
 from app.engine.schedules.declaration import problems_of
+from app.engine.task_names import suggestion
 
 
 def check_routes(**_: Any) -> Iterable[CheckMessage]:

@@ -1,12 +1,12 @@
 """How services start tasks: by name, inside their transaction."""
 
-import difflib
 from typing import Any
 
 from celery import current_app
 from django.db import transaction
 
 from app.engine.outbox.errors import NotInTransaction, UnknownTask
+from app.engine.task_names import suggestion
 
 
 def publish(task_name: str, /, **kwargs: Any) -> str:
@@ -23,9 +23,3 @@ def publish(task_name: str, /, **kwargs: Any) -> str:
     if task is None:
         raise UnknownTask(f"No task is called {task_name!r}.{suggestion(task_name, current_app.tasks)}")
     return str(task.apply_async(kwargs=kwargs).id)
-
-
-def suggestion(task_name: str, known: Any) -> str:
-    """' Did you mean …?', or nothing."""
-    close = difflib.get_close_matches(task_name, [name for name in known if not name.startswith("celery.")], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

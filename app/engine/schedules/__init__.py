@@ -7,7 +7,8 @@ the leader was told to stop. What was missed is skipped, sent once or sent in fu
 seconds. A database that is away is waited for.
 Limit: an entry's occurrences are known for 30 days. Of more than 100 missed due times the latest 100 are sent at most. Entries that
 follow the sun are not sent. A due time comes when the clock of the leader's host says so. What was switched off stays off.
-Use: ``app/config/schedule.py`` and the admin; ``python -m app.manage schedule`` shows what is due, what was missed and who leads.
+Use: ``app/config/schedule.py``, ``create_periodic_task(…)`` of ``periodic_tasks``, the admin; ``python -m app.manage schedule`` shows what
+is due, what was missed and who leads.
 Stores: django-celery-beat's tables, and beside them ``schedules_occurrence``, ``schedules_entrystate`` and ``schedules_leadership``.
 Emits: the pulse file of beat's container; log lines ``due``, ``due times missed``, ``beat leads``, ``beat leads no longer``,
 ``beat leaves``, ``beat waits for the database``, ``beat goes on``, ``beat cannot send`` and ``beat cannot read an entry``.

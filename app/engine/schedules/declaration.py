@@ -1,6 +1,7 @@
 """Can a declared entry be kept? Asked before anything starts; needs no database."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from celery import schedules
@@ -23,14 +24,17 @@ def problems_of(declared: dict[str, Any], *, task: Any) -> Iterator[str]:
         yield f"the option {option!r} is not one of {', '.join(OPTIONS)}"
     if declared.get("missed", Missed.ONE) not in set(Missed):
         yield f"'missed' is {declared['missed']!r} and not one of {', '.join(Missed)}"
-    if problem := _schedule_problem(declared.get("schedule")):
+    if problem := schedule_problem(declared.get("schedule")):
         yield problem
-    if problem := _arguments_problem(declared.get("args", ()), declared.get("kwargs", {}), task):
+    if problem := arguments_problem(declared.get("args", ()), declared.get("kwargs", {}), task):
         yield problem
 
 
-def _schedule_problem(declared: Any) -> str:
-    schedule = schedules.maybe_schedule(declared)
+def schedule_problem(declared: Any) -> str:
+    """What is wrong with a schedule, or nothing."""
+    # Celery's own reading stumbles over anything else.
+    is_readable = isinstance(declared, int | float | timedelta | schedules.BaseSchedule)
+    schedule = schedules.maybe_schedule(declared) if is_readable else None
     if isinstance(schedule, schedules.crontab):
         return ""
     if isinstance(schedule, clocked):
@@ -46,7 +50,8 @@ def _schedule_problem(declared: Any) -> str:
     return ""
 
 
-def _arguments_problem(args: Any, kwargs: Any, task: Any) -> str:
+def arguments_problem(args: Any, kwargs: Any, task: Any) -> str:
+    """Why this task could not be published with these arguments, or nothing."""
     try:
         dumps([list(args), dict(kwargs)])
         if task is not None and task.typing:

@@ -9,3 +9,19 @@ class LeadershipLost(TransientError):
 
 class NeverDue(PermanentError):
     """The entry's schedule cannot be read, so that nobody knows when it is due."""
+
+
+class ScheduleRefused(PermanentError):
+    """What was asked for cannot be kept. ``problems`` has the part and the reason for each."""
+
+    def __init__(self, name: str, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(f"The schedule {name!r:.210} cannot be kept: " + "; ".join(reason for _, reason in problems) + ".")
+        self.problems = problems
+
+
+class ScheduleDeclared(ScheduleRefused):
+    """The entry is the code's: an edit elsewhere would be undone by the next beat that leads."""
+
+
+class NoSuchSchedule(PermanentError):
+    """There is no entry of that name."""

@@ -4,7 +4,8 @@ import pytest
 
 from app.engine.errors import PermanentError
 from app.engine.outbox.errors import NotInTransaction, UnknownTask
-from app.engine.outbox.publisher import publish, suggestion
+from app.engine.outbox.publisher import publish
+from app.engine.task_names import suggestion
 
 KNOWN = ["payments.capture", "payments.refund", "mailings.send", "celery.chord"]
 
