@@ -12,4 +12,5 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},
     "engine.forget_old_progress": {"task": "engine.forget_old_progress", "schedule": timedelta(hours=1)},
     "api.forget_old_requests": {"task": "api.forget_old_requests", "schedule": timedelta(hours=1)},
+    "engine.forget_old_permits": {"task": "engine.forget_old_permits", "schedule": timedelta(hours=1)},
 }

@@ -30,6 +30,7 @@ USE_I18N = False
 INSTALLED_APPS = [
     "app.config",
     "app.engine.effects",
+    "app.engine.limits",
     "app.engine.outbox",
     "app.engine.progress",
     "app.engine.schedules",

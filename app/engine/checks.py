@@ -66,7 +66,7 @@ def check_declared_entries(**_: Any) -> Iterable[CheckMessage]:
 
 
 def check_publications(**_: Any) -> Iterable[CheckMessage]:
-    """E004: every literal name given to ``publish()`` is a task. Names computed at run time are checked when they are published."""
+    """E004: every literal name given to ``publish()`` or ``publish_unique()`` is a task. Names computed at run time are checked when they are published."""
     known = set(_task_names())
     root = Path(__file__).resolve().parents[1]
     for config in apps.get_app_configs():
@@ -92,7 +92,7 @@ def _published_names(module: Path) -> Iterator[tuple[int, str]]:
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
         first = node.args[0]
-        if called == "publish" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        if called in ("publish", "publish_unique") and isinstance(first, ast.Constant) and isinstance(first.value, str):
             yield node.lineno, first.value
 
 

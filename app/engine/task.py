@@ -19,6 +19,7 @@ from app.engine.conf import SOFT_SHARE, engine_settings
 from app.engine.database import DATABASE, Trouble, trouble_of
 from app.engine.effects.errors import EffectUnderWay
 from app.engine.errors import TransientError
+from app.engine.limits.unique import held
 from app.engine.outbox import producer
 from app.engine.outbox.due import due_at
 
@@ -76,13 +77,23 @@ class Task(DjangoTask):
             return super().__call__(*args, **kwargs)
         request._protected = 1  # noqa: SLF001 — the same
         try:
+            # A unique job keeps its key while it runs, and also if it is excused: it comes again.
+            with held(request):
+                return self._run_excused(args, kwargs)
+        except Exception as error:
+            if self.uses_database and not request.is_eager:
+                self._excuse(error)
+            raise
+
+    def _run_excused(self, args: Any, kwargs: Any) -> Any:
+        try:
             return self.run(*args, **kwargs)
         except CircuitOpen as error:
-            if not request.is_eager:
+            if not self.request.is_eager:
                 self._postpone(error)
             raise
         except Exception as error:
-            if self.uses_database and not request.is_eager:
+            if self.uses_database and not self.request.is_eager:
                 self._excuse(error)
             raise
 

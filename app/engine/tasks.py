@@ -44,6 +44,15 @@ def forget_old_progress() -> int:
     return forget_old()
 
 
+@shared_task(name="engine.forget_old_permits")
+def forget_old_permits() -> int:
+    """Delete permits and unique jobs that lapsed long ago. Twice or killed half-way: each batch is a transaction, rows go once."""
+    # As above.
+    from app.engine.limits.forgetting import forget_old
+
+    return forget_old()
+
+
 #: An order works for so long, then others may have its slot, and then it goes on.
 SLICE_SECONDS = 60.0
 PAUSE_SECONDS = 30
