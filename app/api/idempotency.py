@@ -44,23 +44,23 @@ class Answer:
     body: dict[str, Any]
 
 
-def answer_once(request: HttpRequest, key: str | None, handler: Callable[[], Answer]) -> HttpResponse:
+def answer_once(request: HttpRequest, key: str | None, handler: Callable[[], Answer], *, content: bytes | None = None) -> HttpResponse:
     """Run ``handler`` in a transaction and answer what it returns; the same request with the same key gets that answer again.
 
-    Raises :class:`Problem` 422 if the key belongs to another request, 409 if its twin is still at work after ``PATIENCE``.
+    ``content`` stands for a body that is no JSON, such as an upload: equal for equal requests. Raises :class:`Problem` 422 if the key belongs to another request, 409 if its twin is still at work after ``PATIENCE``.
     Without a key this is only the transaction.
     """
     with transaction.atomic():
         if key is None:
             answer = handler()
             return JsonResponse(answer.body, status=answer.status)
-        row, is_mine = _claim(request, key)
+        row, is_mine = _claim(request, key, fingerprint := fingerprint_of(request, content))
         if is_mine:
             answer = handler()
             row.status, row.body = answer.status, answer.body
             row.save(update_fields=["status", "body"])
             return JsonResponse(answer.body, status=answer.status)
-        if row.fingerprint != fingerprint_of(request):
+        if row.fingerprint != fingerprint:
             raise Problem(
                 422,
                 title="Idempotency-Key belongs to another request",
@@ -70,9 +70,9 @@ def answer_once(request: HttpRequest, key: str | None, handler: Callable[[], Ans
         return JsonResponse(row.body, status=row.status, headers={"Idempotent-Replayed": "true"})
 
 
-def fingerprint_of(request: HttpRequest) -> str:
+def fingerprint_of(request: HttpRequest, content: bytes | None = None) -> str:
     """The same for requests that ask for the same."""
-    body = canonical_json(read_json(request.body)) if request.body else b""
+    body = content if content is not None else canonical_json(read_json(request.body)) if request.body else b""
     return hashlib.sha256(b"\n".join([(request.method or "").encode(), request.path.encode(), body])).hexdigest()
 
 
@@ -82,14 +82,12 @@ def forget_old_requests(now: datetime | None = None, batch: int = 1000, batches:
     return delete_in_batches(too_old, "created_at", batch=batch, batches=batches)
 
 
-def _claim(request: HttpRequest, key: str) -> tuple[IdempotentRequest, bool]:
+def _claim(request: HttpRequest, key: str, fingerprint: str) -> tuple[IdempotentRequest, bool]:
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{int(PATIENCE.total_seconds() * 1000)}ms'")
         try:
             # Waits in the unique index for a twin that has inserted and not committed.
-            row, is_mine = IdempotentRequest.objects.get_or_create(
-                owner_id=request.user.pk, key=key, defaults={"fingerprint": fingerprint_of(request)}
-            )
+            row, is_mine = IdempotentRequest.objects.get_or_create(owner_id=request.user.pk, key=key, defaults={"fingerprint": fingerprint})
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise

@@ -97,6 +97,7 @@ def _listed(value: str) -> list[str]:
 HttpAddress = Annotated[str, _check_url("http", "https")]
 OptionalHttpAddress = Annotated[HttpAddress | None, BeforeValidator(lambda value: value or None)]
 Positive = Annotated[int, Field(ge=1)]
+RateLimit = Annotated[str, _matching(r"|\d+/[smh]", "a number per s, m or h, such as 100/m, or nothing")]
 
 
 class Environment(BaseSettings):
@@ -126,9 +127,8 @@ class Environment(BaseSettings):
     worker_prefetch_multiplier: Positive = _declared("WORKER_PREFETCH_MULTIPLIER")
     worker_max_tasks_per_child: Positive = _declared("WORKER_MAX_TASKS_PER_CHILD")
     worker_max_memory_per_child_mib: Annotated[int, Field(ge=64)] = _declared("WORKER_MAX_MEMORY_PER_CHILD_MIB")
-    task_default_rate_limit: Annotated[str, _matching(r"|\d+/[smh]", "a number per s, m or h, such as 100/m, or nothing")] = _declared(
-        "TASK_DEFAULT_RATE_LIMIT"
-    )
+    task_default_rate_limit: RateLimit = _declared("TASK_DEFAULT_RATE_LIMIT")
+    images_rate_limit: RateLimit = _declared("IMAGES_RATE_LIMIT")
     result_ttl_hours: Positive = _declared("RESULT_TTL_HOURS")
     sqs_wait_time_seconds: Annotated[int, Field(ge=1, le=20)] = _declared("SQS_WAIT_TIME_SECONDS")
     sqs_longest_delay_seconds: Annotated[int, Field(ge=1, le=900)] = _declared("SQS_LONGEST_DELAY_SECONDS")

@@ -32,6 +32,7 @@ VARIABLES = (
     VariablePolicy(
         name="TASK_DEFAULT_RATE_LIMIT", purpose="Starts of one task per worker, such as 100/m. Empty: no limit.", default="100/m"
     ),
+    VariablePolicy(name="IMAGES_RATE_LIMIT", purpose="Images that one worker begins, such as 10/m. Empty: no limit.", default="10/m"),
     VariablePolicy(name="RESULT_TTL_HOURS", purpose="How long results are kept.", default="168"),
     VariablePolicy(
         name="SQS_WAIT_TIME_SECONDS",

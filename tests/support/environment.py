@@ -47,6 +47,7 @@ def environment(**changes: str) -> dict[str, str]:
         "OUTBOUND_ALLOWED_ADDRESSES": f"127.0.0.1:{PARTNER_PORT}",
         "WEB_PROCESSES": "1",
         "TASK_DEFAULT_RATE_LIMIT": "",
+        "IMAGES_RATE_LIMIT": "",
         # A worker that stops waits for its last receive, and every test waits for its workers.
         "SQS_WAIT_TIME_SECONDS": "2",
         **changes,
