@@ -10,6 +10,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "payments.resume_unfinished": {"task": "payments.resume_unfinished", "schedule": timedelta(minutes=1)},
     "housekeeping.cleanup_expired_sessions": {"task": "housekeeping.cleanup_expired_sessions", "schedule": crontab(hour=2, minute=0)},
     "housekeeping.old_results": {"task": "housekeeping.cleanup_old_results", "schedule": crontab(hour=3, minute=0), "kwargs": {"days": 90}},
+    "engine.repair_sagas": {"task": "engine.repair_sagas", "schedule": timedelta(minutes=1)},
+    "engine.forget_old_sagas": {"task": "engine.forget_old_sagas", "schedule": timedelta(hours=1)},
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},
     "engine.forget_old_progress": {"task": "engine.forget_old_progress", "schedule": timedelta(hours=1)},
     "engine.forget_old_permits": {"task": "engine.forget_old_permits", "schedule": timedelta(hours=1)},

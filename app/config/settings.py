@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "app.engine.limits",
     "app.engine.outbox",
     "app.engine.progress",
+    "app.engine.sagas",
     "app.engine.schedules",
     "app.engine",
     "app.api",

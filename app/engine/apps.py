@@ -11,12 +11,19 @@ class EngineConfig(AppConfig):
     label = "engine"
 
     def ready(self) -> None:
-        from app.engine.checks import check_declared_entries, check_publications, check_routes, check_schedule, check_time_limits
+        from app.engine.checks import (
+            check_declared_entries,
+            check_publications,
+            check_routes,
+            check_sagas,
+            check_schedule,
+            check_time_limits,
+        )
         from app.engine.logs import tasks as task_lines
         from app.engine.metrics import recorder
         from app.engine.workers import grace
 
-        for check in (check_routes, check_time_limits, check_schedule, check_publications, check_declared_entries):
+        for check in (check_routes, check_time_limits, check_schedule, check_publications, check_declared_entries, check_sagas):
             checks.register(check)
         task_lines.connect()
         recorder.connect()

@@ -1,4 +1,4 @@
-"""What would fail at night fails at the start: the system checks ``engine.E001`` to ``engine.E005``."""
+"""What would fail at night fails at the start: the system checks ``engine.E001`` to ``engine.E006``."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -81,6 +81,21 @@ def check_publications(**_: Any) -> Iterable[CheckMessage]:
                         hint=f"Correct the name, or declare the task in a tasks.py of an installed app.{suggestion(name, known)}",
                         id="engine.E004",
                     )
+
+
+def check_sagas(**_: Any) -> Iterable[CheckMessage]:
+    """E006: every step and compensation of a declared saga is a task."""
+    from app.engine.sagas.definition import declared
+
+    known = set(_task_names())
+    for definition in declared():
+        for name in definition.tasks:
+            if name not in known:
+                yield Error(
+                    f"The saga {definition.name!r} starts {name!r}, which is no task.",
+                    hint=f"Correct the name in the app's sagas.py, or declare the task in a tasks.py of an installed app.{suggestion(name, known)}",
+                    id="engine.E006",
+                )
 
 
 def _published_names(module: Path) -> Iterator[tuple[int, str]]:

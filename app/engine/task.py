@@ -22,6 +22,7 @@ from app.engine.errors import TransientError
 from app.engine.limits.unique import held
 from app.engine.outbox import producer
 from app.engine.outbox.due import due_at
+from app.engine.sagas.reference import Reference
 
 #: Under this name a run says that another one of its job is in its way.
 TWIN = "twin"
@@ -53,6 +54,9 @@ class Task(DjangoTask):
 
     uses_database = True
     """Whether a database that is away concerns this task. Otherwise its errors are the task's own, and a queue of such tasks goes on."""
+
+    atomic_step = False
+    """Whether a run of it, as a step of a saga, is one transaction with the mark that the step is done: all its effects are in PostgreSQL."""
 
     @classmethod
     def on_bound(cls, _app: Celery) -> None:
@@ -87,7 +91,8 @@ class Task(DjangoTask):
 
     def _run_excused(self, args: Any, kwargs: Any) -> Any:
         try:
-            return self.run(*args, **kwargs)
+            reference = Reference.of(self.request)
+            return self.run(*args, **kwargs) if reference is None else self._run_act(reference, args, kwargs)
         except CircuitOpen as error:
             if not self.request.is_eager:
                 self._postpone(error)
@@ -103,6 +108,17 @@ class Task(DjangoTask):
         if self.acks_late and times_put_off(self.request) is not None:
             raise PutOff(f"breaker {error.name}", str(error), seconds) from error
         raise self.retry(exc=error, countdown=seconds) from error
+
+    def _run_act(self, reference: Reference, args: Any, kwargs: Any) -> Any:
+        # Its models exist only when Django has loaded its apps.
+        from app.engine.sagas.running import run_act
+
+        return run_act(self, reference, lambda: self.run(*args, **kwargs), is_excused=self._is_excused)
+
+    def _is_excused(self, error: Exception) -> bool:
+        if isinstance(error, CircuitOpen):
+            return True
+        return self.uses_database and (trouble_of(error) is not None or isinstance(error, EffectUnderWay))
 
     def _excuse(self, error: Exception) -> None:
         """Raise what becomes of a run that failed by no fault of its own; return for any other."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 
@@ -11,6 +11,11 @@ from app.engine.dead_letters.desk import Desk
 from app.engine.dead_letters.order import Action, Order
 from app.engine.dead_letters.selection import Selection
 from app.engine.errors import TransientError
+from app.engine.jobs.states import JobState
+from app.engine.jobs.whereabouts import find_job
+
+if TYPE_CHECKING:
+    from app.engine.sagas.repair import Job
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,39 @@ def forget_old_permits() -> int:
     from app.engine.limits.forgetting import forget_old
 
     return forget_old()
+
+
+@shared_task(name="engine.repair_sagas")
+def repair_sagas() -> int:
+    """Publish again what sagas have forgotten. Twice: what was just touched is not forgotten. Killed half-way: each act is a transaction."""
+    from app.engine.sagas.repair import repair
+
+    return repair(_whereabouts)
+
+
+@shared_task(name="engine.forget_old_sagas")
+def forget_old_sagas() -> int:
+    """Delete sagas that ended long ago. Twice or killed half-way: each batch is a transaction, rows go once."""
+    from app.engine.sagas.repair import forget_old
+
+    return forget_old()
+
+
+def _whereabouts(task_id: str) -> "tuple[Job, str]":
+    """What has become of the job of an act."""
+    from app.engine.sagas.repair import Job
+
+    found = find_job(engine_settings(), task_id)
+    reason = found.error or found.reason
+    match found.state:
+        case JobState.FAILED | JobState.DEAD | JobState.CANCELLED:
+            return Job.OVER, f"Its job is {found.state}: {reason or 'no reason is known'}"
+        case JobState.QUEUED:
+            return Job.WAITS, reason
+        case JobState.STARTED | JobState.RETRYING | JobState.SCHEDULED:
+            return Job.AT_WORK, reason
+        case _:
+            return Job.LOST, f"Its job is {found.state or 'unknown'}"
 
 
 #: An order works for so long, then others may have its slot, and then it goes on.
