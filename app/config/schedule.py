@@ -10,6 +10,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "payments.resume_unfinished": {"task": "payments.resume_unfinished", "schedule": timedelta(minutes=1)},
     "housekeeping.cleanup_expired_sessions": {"task": "housekeeping.cleanup_expired_sessions", "schedule": crontab(hour=2, minute=0)},
     "housekeeping.old_results": {"task": "housekeeping.cleanup_old_results", "schedule": crontab(hour=3, minute=0), "kwargs": {"days": 90}},
+    "payments.check_books": {"task": "payments.check_books", "schedule": timedelta(hours=1)},
     "engine.repair_sagas": {"task": "engine.repair_sagas", "schedule": timedelta(minutes=1)},
     "engine.forget_old_sagas": {"task": "engine.forget_old_sagas", "schedule": timedelta(hours=1)},
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},

@@ -18,8 +18,9 @@ from app.api.errors import FieldError, Problem
 from app.api.idempotency import KEY_HEADER, Answer, answer_once
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
-from app.workload.payments import services
-from app.workload.payments.models import Payment
+from app.workload.payments import refunds, services
+from app.workload.payments.errors import NotRefundable
+from app.workload.payments.models import Payment, Refund
 from app.workload.payments.money import CURRENCIES, LARGEST_AMOUNT_MINOR, Money
 
 router = Router(tags=["payments"])
@@ -75,6 +76,26 @@ class Failure(Schema):
     reason: str = Field(description="For people.", examples=["Your card has insufficient funds."])
 
 
+class RefundRequest(RequestBody):
+    """Why the money goes back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The parcel was lost."}]})
+
+    reason: Annotated[str, Field(max_length=500, description="For the shop's staff.")] = ""
+
+
+class RefundAnswer(Schema):
+    """The payment's refund as it is now: always the whole amount."""
+
+    state: Refund.State = Field(description="`requested` and `refunding` are on their way; `refunded` and `failed` are final.")
+    amount: int = Field(description="In the currency's smallest unit.", examples=[1999])
+    reason: str
+    refund_id: str | None = Field(description="The gateway's refund, once it is made.", examples=["re_3QkX2e"])
+    failure: Failure | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class Links(Schema):
     self: str = Field(examples=[f"/api/payments/{_EXAMPLE_ID}"])
 
@@ -91,6 +112,7 @@ class PaymentAnswer(Schema):
     description: str = Field(examples=["Order 1815"])
     transaction_id: str | None = Field(description="The gateway's charge, once captured.", examples=["ch_3QkX2e"])
     failure: Failure | None = Field(description="Why it failed, if it did.")
+    refund: RefundAnswer | None = Field(description="If one was requested.")
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = Field(description="When it became final.")
@@ -107,7 +129,7 @@ class PaymentPage(Schema):
 IdempotencyKey = Annotated[
     str | None,
     KEY_HEADER(
-        description="A new value, such as a UUID, for each payment that you mean; send it again when an answer got lost. "
+        description="A new value, such as a UUID, for each request that you mean; send it again when an answer got lost. "
         "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
     ),
 ]
@@ -132,7 +154,7 @@ def list_payments(
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> PaymentPage:
     """The token owner's payments, newest first. Payments that arrive meanwhile do not shift the pages."""
-    payments = Payment.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-id")
+    payments = Payment.objects.select_related("refund").filter(owner_id=request.user.pk).order_by("-created_at", "-id")
     if cursor is not None:
         created_at, pk = _read_cursor(cursor)
         payments = payments.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
@@ -153,10 +175,38 @@ def list_payments(
 )
 def read_payment(request: HttpRequest, payment_id: uuid.UUID) -> PaymentAnswer:
     """A payment of the token's owner. Others' payments are not there."""
-    payment = Payment.objects.filter(owner_id=request.user.pk, pk=payment_id).first()
+    return _answer(request, _own(request, payment_id))
+
+
+@router.post(
+    "/{payment_id}/refund",
+    response={201: PaymentAnswer},
+    summary="Refund a payment",
+    url_name="payment-refund",
+    openapi_extra=problem_responses(400, 401, 404, 409, 413, 415, 422, 503),
+)
+def refund_payment(
+    request: HttpRequest, payment_id: uuid.UUID, payload: RefundRequest, idempotency_key: IdempotencyKey = None
+) -> HttpResponse:
+    """Give the whole amount back, in the background. 409 for a payment that is not captured, or is refunded already."""
+    payment = _own(request, payment_id)
+    return answer_once(request, idempotency_key, lambda: _accept_refund(request, payment, payload))
+
+
+def _own(request: HttpRequest, payment_id: uuid.UUID) -> Payment:
+    payment = Payment.objects.select_related("refund").filter(owner_id=request.user.pk, pk=payment_id).first()
     if payment is None:
         raise Problem(404, detail=f"You have no payment {payment_id}.")
-    return _answer(request, payment)
+    return payment
+
+
+def _accept_refund(request: HttpRequest, payment: Payment, payload: RefundRequest) -> Answer:
+    try:
+        refunds.request_refund(payment.pk, reason=payload.reason)
+    except NotRefundable as error:
+        raise Problem(409, detail=str(error)) from error
+    payment = _own(request, payment.pk)
+    return Answer(status=201, body=_answer(request, payment).model_dump(mode="json"))
 
 
 def _accept(request: HttpRequest, payload: PaymentRequest) -> Answer:
@@ -184,10 +234,26 @@ def _answer(request: HttpRequest, payment: Payment) -> PaymentAnswer:
         description=payment.description,
         transaction_id=payment.transaction_id,
         failure=failure,
+        refund=_refund_answer(payment),
         created_at=payment.created_at,
         updated_at=payment.updated_at,
         finished_at=payment.finished_at,
         links=Links(self=_address(request, payment)),
+    )
+
+
+def _refund_answer(payment: Payment) -> RefundAnswer | None:
+    refund: Refund | None = getattr(payment, "refund", None)
+    if refund is None:
+        return None
+    return RefundAnswer(
+        state=Refund.State(refund.state),
+        amount=refund.amount_minor,
+        reason=refund.reason,
+        refund_id=refund.gateway_refund_id,
+        failure=Failure(code=refund.failure_code, reason=refund.failure_reason) if refund.failure_code else None,
+        created_at=refund.created_at,
+        finished_at=refund.finished_at,
     )
 
 

@@ -19,6 +19,18 @@ class PaymentNotCaptured(PermanentError):
     """A follow-up was asked for a payment that is not captured."""
 
 
+class NotRefundable(PermanentError):
+    """The payment is not captured, or was refunded before."""
+
+
+class ReferenceTaken(PermanentError):
+    """There is a payment of that reference, with another amount, card or owner."""
+
+
+class BooksDoNotBalance(PermanentError):
+    """The ledger of postings, the payments and the balances do not agree. A person has to look; the message says where."""
+
+
 class GatewayUnavailable(TransientError):
     """The gateway cannot be reached, is overloaded, fails inside, or is still at work. Whether it charged is not known."""
 

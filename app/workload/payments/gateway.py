@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 
@@ -19,6 +19,8 @@ _TIMEOUT_SECONDS = (3.0, 10.0)
 _KEYS_TO_TRY = 10
 _CLIENT_ERRORS = range(400, 500)
 _TRY_AGAIN_STATUSES = {408, 409, 425, 429}
+A = TypeVar("A")
+
 _IN_USE_CODES = {"idempotency_key_in_use", "lock_timeout", "rate_limit"}
 
 
@@ -45,6 +47,22 @@ class Declined:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenBack:
+    """The gateway has refunded."""
+
+    refund_id: str
+    money: Money
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotGivenBack:
+    """The gateway refuses to refund, for good."""
+
+    code: str
+    reason: str
+
+
 Intent = Unconfirmed | Captured | Declined
 
 
@@ -57,10 +75,11 @@ class Gateway:
 
     def __init__(self, client: "stripe.StripeClient") -> None:
         self._intents = client.v1.payment_intents
+        self._refunds = client.v1.refunds
 
     def create(self, money: Money, *, payment_method: str, payment_id: str, idempotency_key: str) -> Intent:
         """Make an intent that charges nothing until it is confirmed. Declined at once if there is no such payment method."""
-        return self._post(
+        return _posted(
             idempotency_key,
             lambda key: self._intents.create(
                 {
@@ -81,7 +100,7 @@ class Gateway:
         No payment method is sent: a declined intent has lost its own, so a late twin cannot charge it after all.
         """
         try:
-            return self._post(
+            return _posted(
                 idempotency_key,
                 # Nobody is there to answer the bank's questions: a card that asks is declined.
                 lambda key: self._intents.confirm(intent_id, {"error_on_requires_action": True}, {"idempotency_key": key}),
@@ -90,26 +109,56 @@ class Gateway:
             return self.retrieve(intent_id)
 
     def retrieve(self, intent_id: str) -> Intent:
-        return _translated(lambda: self._intents.retrieve(intent_id))
+        return _intent(lambda: self._intents.retrieve(intent_id))
 
-    def _post(self, idempotency_key: str, call: "Callable[[str], stripe.PaymentIntent]") -> Intent:
-        """Call with the key, and with the next one if the answer stored under it is a failure of the gateway's own.
+    def cancel(self, intent_id: str, *, idempotency_key: str) -> Intent:
+        """End an intent that has charged nothing, so that nobody can confirm it; if it has moved meanwhile, tell where it is now."""
+        try:
+            return _posted(idempotency_key, lambda key: self._intents.cancel(intent_id, {}, {"idempotency_key": key}))
+        except _IntentMoved:
+            return self.retrieve(intent_id)
 
-        The gateway stores even a 500 and gives it again for a day; such a key is burnt. Callers may repeat under another key
-        because an intent is captured at most once, and an intent that is created again is never confirmed.
-        """
-        for attempt in range(1, _KEYS_TO_TRY + 1):
-            try:
-                return _translated(lambda: call(idempotency_key if attempt == 1 else f"{idempotency_key}-{attempt}"))  # noqa: B023 — called at once
-            except _KeyBurnt:
-                continue
-        raise GatewayUnavailable(
-            f"The gateway has stored failures under {_KEYS_TO_TRY} keys that begin with {idempotency_key}; it forgets them in a day."
-        )
+    def refunds_of(self, intent_id: str) -> list[GivenBack]:
+        """What was given back of an intent."""
+        found = _translated(lambda: self._refunds.list({"payment_intent": intent_id, "limit": 100}))
+        return [read for read in map(_read_refund, found.data) if isinstance(read, GivenBack)]
+
+    def refund(self, intent_id: str, money: Money, *, idempotency_key: str) -> GivenBack | NotGivenBack:
+        """Give the whole amount back. The gateway never gives back more than it took, also without the key."""
+        try:
+            return _read_refund(
+                _with_keys(
+                    idempotency_key,
+                    lambda key: self._refunds.create({"payment_intent": intent_id, "amount": money.amount_minor}, {"idempotency_key": key}),
+                )
+            )
+        except _AlreadyRefunded as error:
+            return next(iter(self.refunds_of(intent_id)), NotGivenBack(code="charge_already_refunded", reason=str(error)))
+
+
+def _with_keys(idempotency_key: str, call: Callable[[str], A]) -> A:
+    """Call with the key, and with the next one if the answer stored under it is a failure of the gateway's own.
+
+    The gateway stores even a 500 and gives it again for a day; such a key is burnt. Callers may repeat under another key because an
+    intent is captured and given back at most once, and an intent that is created again is never confirmed.
+    """
+    for attempt in range(1, _KEYS_TO_TRY + 1):
+        key = idempotency_key if attempt == 1 else f"{idempotency_key}-{attempt}"
+        try:
+            return _translated(lambda: call(key))  # noqa: B023 — called at once
+        except _KeyBurnt:
+            continue
+    raise GatewayUnavailable(
+        f"The gateway has stored failures under {_KEYS_TO_TRY} keys that begin with {idempotency_key}; it forgets them in a day."
+    )
 
 
 class _KeyBurnt(GatewayUnavailable):
     """The answer is an old failure that was stored under the key."""
+
+
+class _AlreadyRefunded(GatewayRefused):
+    """Nothing is left to be given back."""
 
 
 class _IntentMoved(GatewayRefused):
@@ -136,20 +185,39 @@ def _connect(api_key: str, api_base: str) -> Gateway:
     )
 
 
-def _translated(call: "Callable[[], stripe.PaymentIntent]") -> Intent:
+class _CardRefused(GatewayRefused):
+    """The bank or the gateway says no to the card."""
+
+    def __init__(self, what: str, fields: dict[str, Any]) -> None:
+        super().__init__(what)
+        self.fields = fields
+
+
+def _intent(call: "Callable[[], stripe.PaymentIntent]") -> Intent:
+    try:
+        return _read_intent(_translated(call))
+    except _CardRefused as refused:
+        return _read_decline(refused.fields)
+
+
+def _posted(idempotency_key: str, call: "Callable[[str], stripe.PaymentIntent]") -> Intent:
+    return _intent(lambda: _with_keys(idempotency_key, call))
+
+
+def _translated(call: Callable[[], A]) -> A:
     import stripe
 
     try:
-        return _read_intent(call())
-    except stripe.CardError as error:
-        return _read_decline(_error_fields(error))
+        return call()
     except stripe.StripeError as error:
         fields = _error_fields(error)
         code = fields.get("code")
+        if isinstance(error, stripe.CardError) or (isinstance(error, stripe.InvalidRequestError) and error.param == "payment_method"):
+            raise _CardRefused(_say("The card is refused", error), fields) from error
         if code == "payment_intent_unexpected_state":
             raise _IntentMoved(_say("The intent is in another state", error)) from error
-        if isinstance(error, stripe.InvalidRequestError) and error.param == "payment_method":
-            return _read_decline(fields)
+        if code == "charge_already_refunded":
+            raise _AlreadyRefunded(_say("It was refunded before", error)) from error
         if (error.http_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR and (error.headers or {}).get("Idempotent-Replayed") == "true":
             raise _KeyBurnt(_say("The gateway repeats an old failure", error)) from error
         if _may_be_tried_again(error, code):
@@ -190,6 +258,17 @@ def _read_intent(intent: "stripe.PaymentIntent") -> Intent:
             raise GatewayRefused(
                 f"Intent {intent.id} is in the state {status}, which we do not ask for. Look at it in the gateway's dashboard."
             )
+
+
+def _read_refund(refund: "stripe.Refund") -> GivenBack | NotGivenBack:
+    match refund.status:
+        case "succeeded":
+            return GivenBack(refund_id=refund.id, money=_money(refund.amount, refund.currency))
+        case "failed" | "canceled":
+            why = refund.failure_reason or "no reason given"
+            return NotGivenBack(code=str(refund.failure_reason or refund.status), reason=f"Refund {refund.id} has {refund.status}: {why}.")
+        case status:
+            raise GatewayUnavailable(f"The gateway is still at work on refund {refund.id}: {status}.")
 
 
 def _read_decline(fields: dict[str, Any]) -> Declined:

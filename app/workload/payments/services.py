@@ -4,25 +4,23 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F
-from django.template.loader import render_to_string
 from django.utils import timezone
 
-from app.engine.mail.post import message_id, send
 from app.engine.outbox.publisher import publish
+from app.workload.payments import books
 from app.workload.payments.errors import (
     AmountDiffers,
     GatewayUnavailable,
     OutcomeContradicts,
-    PaymentNotCaptured,
     PaymentUnknown,
 )
 from app.workload.payments.gateway import Captured, Declined, Intent, Unconfirmed, open_gateway
-from app.workload.payments.models import Balance, BalanceEntry, Payment
+from app.workload.payments.models import Payment
 from app.workload.payments.money import Money
 
+CANCELLED = "cancelled"
 UNTOUCHED_FOR = timedelta(minutes=5)
 _LONGEST_REASON = 500
 _LONGEST_CODE = 100
@@ -58,7 +56,7 @@ def process_payment(payment_id: str) -> Payment:
 
     A declined card is an outcome. Raises :class:`GatewayUnavailable` when it is unknown whether there was a charge.
     """
-    payment = _begin(_parse_id(payment_id))
+    payment = _begin(parse_id(payment_id))
     if payment.is_final:
         return payment
     return _finish(payment, _charge(payment))
@@ -67,7 +65,7 @@ def process_payment(payment_id: str) -> Payment:
 def _begin(pk: uuid.UUID) -> Payment:
     # Durable: no transaction is around it, so no lock is held when the gateway is called.
     with transaction.atomic(durable=True):
-        payment = _locked(pk)
+        payment = locked_payment(pk)
         if not payment.is_final:
             payment.state = Payment.State.CHARGING
             payment.attempts += 1
@@ -97,18 +95,20 @@ def _create_intent(payment: Payment) -> Intent:
     )
     if isinstance(intent, Declined):
         return intent
-    # | no intent ── remember ──▶ this intent |  a twin was first ──▶ the twin's intent |
-    is_first = Payment.objects.filter(pk=payment.pk, intent_id=None).update(intent_id=intent.intent_id) == 1
+    # | charging, no intent ── remember ──▶ this intent |  a twin was first ──▶ the twin's |  cancelled meanwhile ──▶ none, for ever |
+    is_first = Payment.objects.filter(pk=payment.pk, state=Payment.State.CHARGING, intent_id=None).update(intent_id=intent.intent_id) == 1
     if not is_first:
-        payment.refresh_from_db(fields=["intent_id"])
-        if payment.intent_id != intent.intent_id and payment.intent_id is not None:
+        payment.refresh_from_db()
+        if payment.intent_id is None:
+            return Declined(code=payment.failure_code, reason=payment.failure_reason)
+        if payment.intent_id != intent.intent_id:
             return open_gateway().retrieve(payment.intent_id)
     return intent
 
 
 def _finish(charged: Payment, outcome: Captured | Declined) -> Payment:
     with transaction.atomic():
-        payment = _locked(charged.pk)
+        payment = locked_payment(charged.pk)
         if payment.is_final:
             _check_agreement(payment, outcome)
             return payment
@@ -116,7 +116,9 @@ def _finish(charged: Payment, outcome: Captured | Declined) -> Payment:
         if isinstance(outcome, Captured):
             payment.state = Payment.State.CAPTURED
             payment.transaction_id = outcome.transaction_id
-            publish("payments.send_confirmation", payment_id=str(payment.pk))
+            books.post_capture(payment)
+            if payment.customer_email:
+                publish("payments.send_confirmation", payment_id=str(payment.pk))
             publish("payments.update_balance", payment_id=str(payment.pk))
         else:
             payment.state = Payment.State.FAILED
@@ -124,6 +126,27 @@ def _finish(charged: Payment, outcome: Captured | Declined) -> Payment:
             payment.failure_reason = outcome.reason[:_LONGEST_REASON]
         payment.save(update_fields=["state", "transaction_id", "failure_code", "failure_reason", "finished_at", "updated_at"])
     return payment
+
+
+def cancel_payment(pk: uuid.UUID) -> Payment:
+    """Bring a payment to its end without charging it, unless the money is taken already: then it ends captured.
+
+        no intent remembered ── row locked ──▶ failed: a late worker's intent is not remembered, so it is never confirmed
+        intent remembered ── cancelled at the gateway ──▶ failed: a late worker cannot confirm it
+                └─────────── had captured ───────────────▶ captured
+
+    Raises :class:`GatewayUnavailable` when it is unknown which.
+    """
+    with transaction.atomic(durable=True):
+        payment = locked_payment(pk)
+        if payment.is_final:
+            return payment
+        if payment.intent_id is None:
+            return _finish(payment, Declined(code=CANCELLED, reason="The payment was cancelled before it was charged."))
+    intent = open_gateway().cancel(payment.intent_id, idempotency_key=f"payment-{payment.pk}-cancel")
+    if isinstance(intent, Unconfirmed):
+        raise GatewayUnavailable(f"Intent {intent.intent_id} is still open after it was cancelled.")
+    return _finish(payment, intent)
 
 
 def _check_amount(payment: Payment, money: Money) -> None:
@@ -138,44 +161,6 @@ def _check_agreement(payment: Payment, outcome: Captured | Declined) -> None:
             f"The {payment} is {payment.state} with transaction {payment.transaction_id}, and the gateway now names {said}. "
             f"Compare intent {payment.intent_id} in its dashboard."
         )
-
-
-def send_confirmation(payment_id: str) -> bool:
-    """Mail the customer that the payment was captured, and return whether this call did.
-
-    Once, as twins wait for each other at the row. At least once when killed between sending and committing: the second mail then
-    has the same Message-ID, by which mail programs know it. The row is locked for as long as the mail server takes.
-
-    Raises what :meth:`app.engine.mail.post.Post.send` raises.
-    """
-    with transaction.atomic():
-        payment = _captured(_parse_id(payment_id))
-        if payment.confirmation_sent_at is not None:
-            return False
-        send(_confirmation_of(payment))
-        payment.confirmation_sent_at = timezone.now()
-        payment.save(update_fields=["confirmation_sent_at"])
-    return True
-
-
-def _confirmation_of(payment: Payment) -> EmailMessage:
-    return EmailMessage(
-        subject=f"Your payment of {payment.money}",
-        body=render_to_string("payments/confirmation.txt", {"payment": payment}),
-        to=[payment.customer_email],
-        headers={"Message-ID": message_id(f"payment-{payment.pk}")},
-    )
-
-
-def update_balance(payment_id: str) -> bool:
-    """Add a captured payment to its owner's balance, once, and return whether this call did."""
-    with transaction.atomic():
-        payment = _captured(_parse_id(payment_id))
-        _, is_first = BalanceEntry.objects.get_or_create(payment=payment, defaults={"amount_minor": payment.amount_minor})
-        if is_first:
-            balance, _ = Balance.objects.get_or_create(owner_id=payment.owner_id, currency=payment.currency)
-            Balance.objects.filter(pk=balance.pk).update(amount_minor=F("amount_minor") + payment.amount_minor)
-    return is_first
 
 
 def resume_unfinished(now: datetime | None = None, batch: int = 100, batches: int = 10) -> int:
@@ -202,21 +187,16 @@ def resume_unfinished(now: datetime | None = None, batch: int = 100, batches: in
     return resumed
 
 
-def _captured(pk: uuid.UUID) -> Payment:
-    payment = _locked(pk)
-    if payment.state != Payment.State.CAPTURED:
-        raise PaymentNotCaptured(f"The {payment} is {payment.state}; only captured payments are confirmed and added to balances.")
-    return payment
-
-
-def _locked(pk: uuid.UUID) -> Payment:
+def locked_payment(pk: uuid.UUID) -> Payment:
+    """Its row, locked for the rest of the transaction. Raises :class:`PaymentUnknown`."""
     try:
         return Payment.objects.select_for_update().get(pk=pk)
     except Payment.DoesNotExist as error:
         raise PaymentUnknown(f"There is no payment {pk}. If it was deleted, discard this message.") from error
 
 
-def _parse_id(payment_id: str) -> uuid.UUID:
+def parse_id(payment_id: str) -> uuid.UUID:
+    """Raises :class:`PaymentUnknown` for what is no id."""
     try:
         return uuid.UUID(payment_id)
     except (ValueError, TypeError, AttributeError) as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.workload.payments.models import BalanceEntry, Payment
+from app.workload.payments.models import BalanceEntry, Payment, Refund
 from app.workload.payments.money import Money
 
 #: State → modifier of the badge's class.
@@ -12,6 +12,14 @@ TONES = {
     Payment.State.CHARGING: "busy",
     Payment.State.CAPTURED: "ok",
     Payment.State.FAILED: "bad",
+}
+
+
+REFUND_TONES = {
+    Refund.State.REQUESTED: "idle",
+    Refund.State.REFUNDING: "busy",
+    Refund.State.REFUNDED: "warn",
+    Refund.State.FAILED: "bad",
 }
 
 
@@ -25,7 +33,7 @@ class Step:
     happened_at: datetime | None = None
 
 
-def tell(payment: Payment, entry: BalanceEntry | None) -> list[Step]:
+def tell(payment: Payment, entry: BalanceEntry | None, refund: Refund | None = None) -> list[Step]:
     """The steps so far and the ones to come, in order."""
     steps = [
         Step(title="Requested", text=f"{payment.money} by {payment.payment_method}", tone="ok", happened_at=payment.created_at),
@@ -39,6 +47,7 @@ def tell(payment: Payment, entry: BalanceEntry | None) -> list[Step]:
                 Step(title="Captured", text=captured, tone="ok", happened_at=payment.finished_at),
                 _confirmation(payment),
                 _balance(payment, entry),
+                *_refund(refund),
             ]
         case Payment.State.FAILED:
             failed = f"{payment.failure_reason} ({payment.failure_code})"
@@ -62,6 +71,8 @@ def _intent(payment: Payment) -> Step:
 
 
 def _confirmation(payment: Payment) -> Step:
+    if not payment.customer_email:
+        return Step(title="Confirmation", text="None: whoever asked for the payment writes to the customer.", tone="idle")
     if payment.confirmation_sent_at is None:
         return Step(title="Confirmation", text=f"Not sent yet to {payment.customer_email}.", tone="idle")
     return Step(title="Confirmation", text=f"Sent to {payment.customer_email}.", tone="ok", happened_at=payment.confirmation_sent_at)
@@ -72,3 +83,19 @@ def _balance(payment: Payment, entry: BalanceEntry | None) -> Step:
         return Step(title="Balance", text="Not added yet.", tone="idle")
     added = Money(amount_minor=entry.amount_minor, currency=payment.currency)
     return Step(title="Balance", text=f"{added} added to {payment.owner}.", tone="ok", happened_at=entry.created_at)
+
+
+def _refund(refund: Refund | None) -> list[Step]:
+    if refund is None:
+        return []
+    asked = Step(title="Refund requested", text=refund.reason or "No reason was given.", tone="ok", happened_at=refund.created_at)
+    match refund.state:
+        case Refund.State.REFUNDED:
+            text = f"The gateway gave the money back: {refund.gateway_refund_id}"
+            return [asked, Step(title="Refunded", text=text, tone="warn", happened_at=refund.finished_at)]
+        case Refund.State.FAILED:
+            text = f"{refund.failure_reason} ({refund.failure_code})"
+            return [asked, Step(title="Refund failed", text=text, tone="bad", happened_at=refund.finished_at)]
+        case _:
+            times = "No worker has taken it yet." if refund.attempts == 0 else f"Attempts so far: {refund.attempts}."
+            return [asked, Step(title="Refunding", text=times, tone=REFUND_TONES[Refund.State(refund.state)])]

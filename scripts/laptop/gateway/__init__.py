@@ -1,6 +1,6 @@
 """A payment gateway on a laptop: ``python -m scripts.laptop.gateway --port N --journal FILE`` speaks Stripe's PaymentIntents.
 
-- What it does: create, retrieve, confirm, cancel and list payment intents, create and retrieve refunds, for the real SDK.
+- What it does: create, retrieve, confirm, cancel and list payment intents, create, retrieve and list refunds, for the real SDK.
   Idempotency keys work as Stripe documents them: an answer is stored once execution has begun, even a 402 or a 500; a refused
   parameter stores nothing. Faults can be ordered for the next calls of an operation.
 - Its limit: one account's objects are everybody's; only idempotency keys are kept apart by API key. Parameters it does

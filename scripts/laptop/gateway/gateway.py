@@ -135,6 +135,8 @@ class Gateway:
                 return self._refunds.create(request, effects)
             case Operation.RETRIEVE_REFUND:
                 return self._refunds.find(request.target)
+            case Operation.LIST_REFUNDS:
+                return self._refunds.page(request)
 
     def _request_entry(self, request: Request, answer: Answer, mode: Mode | None) -> Json:
         body = answer.body.get("error", {}).get("payment_intent") or answer.body

@@ -20,6 +20,7 @@ class Operation(StrEnum):
     LIST = "list"
     REFUND = "refund"
     RETRIEVE_REFUND = "retrieve_refund"
+    LIST_REFUNDS = "list_refunds"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from scripts.laptop.gateway.intents import INTENT, Intents, unexpected_state
+from scripts.laptop.gateway.intents import INTENT, MOST_LISTED, Intents, unexpected_state
 from scripts.laptop.gateway.journal import Effects, entry_of
 from scripts.laptop.gateway.messages import Json, Refused, Request
 from scripts.laptop.gateway.objects import Objects
@@ -61,6 +61,13 @@ class Refunds:
         effects.entries.append(entry_of("refund", request, intent, self._now()) | {"amount": amount, "refund": refund["id"]})
         effects.changed[refund["id"]] = refund
         return refund
+
+    def page(self, request: Request) -> Json:
+        """Return the refunds, newest first, of an intent if the request names one; more than ``MOST_LISTED`` there are not in one page."""
+        wanted = request.parameters.get("payment_intent")
+        newest_first = [found for found in self._objects.all_of(REFUND)[::-1] if wanted in (None, found["payment_intent"])]
+        limit = min(request.positive("limit"), MOST_LISTED) if "limit" in request.parameters else 10
+        return {"object": "list", "url": "/v1/refunds", "has_more": len(newest_first) > limit, "data": newest_first[:limit]}
 
     def _refunded_intent(self, request: Request) -> Json:
         if name := request.parameters.get("payment_intent"):

@@ -28,6 +28,7 @@ _ROUTES = (
     ("POST", re.compile(r"/v1/payment_intents/(\w+)/confirm"), Operation.CONFIRM),
     ("POST", re.compile(r"/v1/payment_intents/(\w+)/cancel"), Operation.CANCEL),
     ("POST", re.compile(r"/v1/refunds"), Operation.REFUND),
+    ("GET", re.compile(r"/v1/refunds"), Operation.LIST_REFUNDS),
     ("GET", re.compile(r"/v1/refunds/(\w+)"), Operation.RETRIEVE_REFUND),
 )
 

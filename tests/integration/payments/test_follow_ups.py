@@ -13,7 +13,7 @@ from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from app.engine.mail.errors import MailRefused, MailUnavailable
-from app.workload.payments import services
+from app.workload.payments import follow_ups, services
 from app.workload.payments.errors import PaymentNotCaptured
 from app.workload.payments.models import Balance, BalanceEntry, Payment
 from tests.integration.payments.accounts import MakePayment, published
@@ -53,7 +53,7 @@ def refused_by_the_mail_server(monkeypatch: pytest.MonkeyPatch, error: Exception
 
 @several_connections
 def test_the_customer_gets_one_confirmation(captured: Payment) -> None:
-    assert in_threads(4, lambda: services.send_confirmation(str(captured.pk))).count(True) == 1
+    assert in_threads(4, lambda: follow_ups.send_confirmation(str(captured.pk))).count(True) == 1
     assert len(mail.outbox) == 1
     sent = mail.outbox[0]
     assert sent.to == ["customer@example.com"]
@@ -63,9 +63,9 @@ def test_the_customer_gets_one_confirmation(captured: Payment) -> None:
 
 
 def test_a_confirmation_that_was_not_marked_goes_out_under_the_same_message_id(captured: Payment) -> None:
-    services.send_confirmation(str(captured.pk))
+    follow_ups.send_confirmation(str(captured.pk))
     Payment.objects.filter(pk=captured.pk).update(confirmation_sent_at=None)
-    services.send_confirmation(str(captured.pk))
+    follow_ups.send_confirmation(str(captured.pk))
     assert len({sent.extra_headers["Message-ID"] for sent in mail.outbox}) == 1
 
 
@@ -85,14 +85,14 @@ def test_a_mail_servers_answer_decides_about_trying_again(
     captured: Payment, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
 ) -> None:
     with refused_by_the_mail_server(monkeypatch, error), pytest.raises(raised):
-        services.send_confirmation(str(captured.pk))
+        follow_ups.send_confirmation(str(captured.pk))
     captured.refresh_from_db()
     assert captured.confirmation_sent_at is None
 
 
 @several_connections
 def test_a_payment_is_added_to_the_balance_once(captured: Payment) -> None:
-    assert in_threads(4, lambda: services.update_balance(str(captured.pk))).count(True) == 1
+    assert in_threads(4, lambda: follow_ups.update_balance(str(captured.pk))).count(True) == 1
     assert Balance.objects.get().amount_minor == 1999
     assert BalanceEntry.objects.get().payment == captured
 
@@ -101,13 +101,13 @@ def test_a_payment_is_added_to_the_balance_once(captured: Payment) -> None:
 def test_balances_are_kept_per_currency_and_lose_no_concurrent_payment(make_payment: MakePayment) -> None:
     payments = [services.process_payment(str(make_payment(amount_minor=100, currency=code).pk)) for code in ("eur", "eur", "eur", "jpy")]
     left = [str(payment.pk) for payment in payments]
-    in_threads(4, lambda: services.update_balance(left.pop()))
+    in_threads(4, lambda: follow_ups.update_balance(left.pop()))
     assert dict(Balance.objects.values_list("currency", "amount_minor")) == {"eur": 300, "jpy": 100}
 
 
 def test_follow_ups_of_a_payment_that_is_not_captured_are_permanent_errors(make_payment: MakePayment) -> None:
     payment = make_payment()
-    for follow_up in (services.send_confirmation, services.update_balance):
+    for follow_up in (follow_ups.send_confirmation, follow_ups.update_balance):
         with pytest.raises(PaymentNotCaptured):
             follow_up(str(payment.pk))
 

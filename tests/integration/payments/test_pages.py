@@ -5,7 +5,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
-from app.workload.payments import services
+from app.workload.payments import follow_ups, services
 from tests.integration.payments.accounts import MakePayment
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_a_strange_query_is_no_error(staff: Client, query: dict[str, str]) -> No
 
 def test_a_payment_tells_its_story(staff: Client, make_payment: MakePayment) -> None:
     payment = services.process_payment(str(make_payment().pk))
-    services.update_balance(str(payment.pk))
+    follow_ups.update_balance(str(payment.pk))
     page = staff.get(f"/payments/{payment.pk}/").content.decode()
     assert str(payment.transaction_id) in page
     assert "19.99 EUR added to ada." in page
@@ -58,7 +58,7 @@ def test_a_payment_that_is_not_there_is_not_found(staff: Client) -> None:
 @pytest.mark.parametrize("path", ["payments/payment/", "payments/balance/", "payments/balanceentry/", "api/apitoken/"])
 def test_the_admin_shows_money_and_tokens_and_changes_none(staff: Client, make_payment: MakePayment, path: str) -> None:
     payment = services.process_payment(str(make_payment().pk))
-    services.update_balance(str(payment.pk))
+    follow_ups.update_balance(str(payment.pk))
     assert staff.get(f"/admin/{path}").status_code == 200
     assert staff.get(f"/admin/{path}add/").status_code == 403
     assert staff.get(f"/admin/payments/payment/{payment.pk}/change/").status_code == 200
