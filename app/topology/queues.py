@@ -11,12 +11,12 @@ QUEUES = (
     QueuePolicy(
         name="default",
         purpose="Money and everything that has no queue of its own.",
-        routes=("payments.*", "housekeeping.*", "api.*", "engine.*", "celery.*"),
+        routes=("payments.*", "orders.*", "housekeeping.*", "api.*", "engine.*", "celery.*"),
     ),
     QueuePolicy(
         name="emails",
         purpose="Mail to customers.",
-        routes=("mailings.*", "notifications.send_*", "payments.send_*"),
+        routes=("mailings.*", "notifications.send_*", "orders.send_*", "payments.send_*"),
         soft_time_limit=timedelta(minutes=9),
         time_limit=timedelta(minutes=10),
         alarm_age=timedelta(minutes=10),

@@ -43,6 +43,9 @@ class Shop:
     def post(self, path: str, body: Mapping[str, Any], *, idempotency_key: str) -> Answer:
         return _call("POST", self.web + path, body, {"Authorization": f"Bearer {self.token}", "Idempotency-Key": idempotency_key})
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+        return _call("PUT", self.web + path, body, {"Authorization": f"Bearer {self.token}"})
+
     def order_fault(self, **fault: Any) -> None:
         """Make the gateway's next call of an operation go wrong."""
         ordered = _call("POST", f"{self.gateway}/_faults", fault, {})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from scripts.laptop.demo import Shop, Story
+from scripts.laptop.journeys.orders import fulfil_orders
 from scripts.laptop.journeys.payments import take_payments
 
-JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments,)
+JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments, fulfil_orders)
