@@ -21,7 +21,7 @@ from app.api.errors import FieldError, Problem
 from app.api.idempotency import KEY_HEADER, Answer, answer_once
 from app.api.problems import problem_responses, standard_problem
 from app.workload.images import services
-from app.workload.images.handing_out import thumbnail_response
+from app.workload.images.handing_out import thumbnail_response, thumbnails_of
 from app.workload.images.models import Image
 from app.workload.images.thumbnails import CONTENT_TYPE, SIZES
 
@@ -175,7 +175,7 @@ def download_thumbnail(
     image = _found(request, image_id)
     response = thumbnail_response(image, size)
     if response is None:
-        has = f"it has {', '.join(image.thumbnails)}" if image.thumbnails else f"it has none, it is {image.state}"
+        has = f"it has {', '.join(thumbnails_of(image))}" if image.thumbnails else f"it has none, it is {image.state}"
         raise Problem(404, detail=f"The image {image_id} has no such thumbnail: {has}.")
     return response
 
@@ -246,7 +246,7 @@ def _answer(request: HttpRequest, image: Image) -> ImageAnswer:
         height=image.height,
         thumbnails={
             size: ThumbnailAnswer(**made, link=_address(request, "thumbnail", image_id=image.pk, size=size))
-            for size, made in image.thumbnails.items()
+            for size, made in thumbnails_of(image).items()
         },
         refusal=Refusal(code=image.refusal_code, reason=image.refusal_reason) if image.refusal_code else None,
         created_at=image.created_at,

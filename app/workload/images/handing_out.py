@@ -4,9 +4,14 @@ from django.http import FileResponse
 
 from app.workload.images import files
 from app.workload.images.models import Image
-from app.workload.images.thumbnails import CONTENT_TYPE
+from app.workload.images.thumbnails import CONTENT_TYPE, SIZES
 
 _SECONDS_IN_A_BROWSER = 3600
+
+
+def thumbnails_of(image: Image) -> dict[str, dict[str, int]]:
+    """What there is to hand out, the smallest first; PostgreSQL's JSON keeps no order."""
+    return {size: image.thumbnails[size] for size in reversed(SIZES) if size in image.thumbnails}
 
 
 def thumbnail_response(image: Image, size: str) -> FileResponse | None:

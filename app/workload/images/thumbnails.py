@@ -85,7 +85,7 @@ def _reduced(image: Image.Image, longest: int) -> Image.Image:
     rows = _ROWS_AT_A_TIME * factor
     parts: list[Image.Image] = []
     for top in range(0, image.height, rows):
-        part = _resizable(image.crop((0, top, image.width, min(top + rows, image.height))), image)
+        part = _resizable(image.crop((0, top, image.width, min(top + rows, image.height))))
         parts.append(part.reduce((min(factor, part.width), min(factor, part.height))))
     reduced = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
     at = 0
@@ -95,15 +95,14 @@ def _reduced(image: Image.Image, longest: int) -> Image.Image:
     return reduced
 
 
-def _resizable(part: Image.Image, whole: Image.Image) -> Image.Image:
-    has_alpha = part.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in whole.info
+def _resizable(part: Image.Image) -> Image.Image:
+    has_alpha = part.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in part.info
     if part.mode.startswith(("I", "F")):
         # 16 bits a pixel and more: Pillow's own conversion cuts off what is above 255.
         return part.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if part.mode == "CMYK":
         return part
     if has_alpha:
-        part.info.setdefault("transparency", whole.info.get("transparency")) if "transparency" in whole.info else None
         return part.convert("RGBA")
     return part if part.mode == "L" else part.convert("RGB")
 

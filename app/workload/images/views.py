@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from app.workload.images.handing_out import thumbnail_response
+from app.workload.images.handing_out import thumbnail_response, thumbnails_of
 from app.workload.images.models import Image
 
 _PER_PAGE = 48
@@ -46,7 +46,9 @@ def gallery(request: HttpRequest) -> HttpResponse:
 @_staff_only
 def image_detail(request: HttpRequest, image_id: uuid.UUID) -> HttpResponse:
     image = get_object_or_404(Image.objects.select_related("owner"), pk=image_id)
-    return render(request, "images/detail.html", {"image": image, "tone": TONES[Image.State(image.state)]})
+    return render(
+        request, "images/detail.html", {"image": image, "tone": TONES[Image.State(image.state)], "thumbnails": thumbnails_of(image)}
+    )
 
 
 @require_safe

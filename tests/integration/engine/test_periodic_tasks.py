@@ -304,14 +304,12 @@ BAD = [
 @pytest.mark.parametrize(("body", "status"), BAD)
 def test_bad_input_is_told_at_once_with_a_reason_and_makes_nothing(staff: Client, body: Any, status: int) -> None:
     put(staff, GOOD, "warm-up")
-    took: list[float] = []
-    # The fastest of a few: the machine may be busy with something else.
-    while not took or (min(took) >= 0.1 and len(took) < 5):
-        began = time.perf_counter()
-        answer = put(staff, body)
-        took.append(time.perf_counter() - began)
+    # By the clock it is ten times as long as it may be: the machine may be busy with something else.
+    began, began_work = time.perf_counter(), time.thread_time()
+    answer = put(staff, body)
+    work, took = time.thread_time() - began_work, time.perf_counter() - began
 
-    assert min(took) < 0.1
+    assert (work < 0.1, took < 1) == (True, True), (work, took)
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json().get("errors") or answer.json()["detail"]

@@ -173,15 +173,13 @@ def test_bad_input_is_told_at_once_with_a_reason_and_enqueues_nothing(
     client: Client, body: bytes, content_type: str, headers: dict[str, str], status: int
 ) -> None:
     client.raise_request_exception = False
-    took: list[float] = []
-    # The fastest of a few: the machine may be busy with something else.
-    while not took or (min(took) >= 0.1 and len(took) < 5):
-        began = time.perf_counter()
-        answer = client.generic("POST", "/api/images", body, content_type=content_type, headers=headers)
-        took.append(time.perf_counter() - began)
+    # By the clock it is ten times as long as it may be: the machine may be busy with something else.
+    began, began_work = time.perf_counter(), time.thread_time()
+    answer = client.generic("POST", "/api/images", body, content_type=content_type, headers=headers)
+    work, took = time.thread_time() - began_work, time.perf_counter() - began
 
     assert answer.status_code == status, answer.content
-    assert min(took) < 0.1
+    assert (work < 0.1, took < 1) == (True, True), (work, took)
     assert answer["Content-Type"] == "application/problem+json"
     assert json.loads(answer.content)["detail"]
     assert not Image.objects.exists()

@@ -65,6 +65,16 @@ def test_each_mode_of_pixels_comes_out_in_plain_colours(mode: str, kind: str, co
         assert abs(small["small"].getpixel((5, 5))[0] - 40_000 // 256) < 8  # type: ignore[index]
 
 
+def test_a_colour_of_the_palette_that_is_transparent_stays_so() -> None:
+    buffer = BytesIO()
+    Image.new("RGBA", (200, 100), (200, 30, 30, 0)).quantize(4).save(buffer, "PNG")
+    _, small = made_of(buffer.getvalue())
+
+    assert Image.open(buffer).mode == "P"
+    assert small["small"].mode == "RGBA"
+    assert small["small"].getpixel((50, 30))[3] == 0  # type: ignore[index]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_it_is_upright_and_nothing_but_pixels_is_left(orientation: int) -> None:
     upright = Image.new("RGB", (600, 300), BLUE)
