@@ -39,6 +39,14 @@ from app.workload.payments.books import check_books
 print(json.dumps(check_books().accounts))
 """
 
+REPAIR = """
+from datetime import timedelta
+from django.utils import timezone
+from app.engine.sagas.repair import repair
+from app.engine.tasks import _whereabouts
+print(repair(_whereabouts, now=timezone.now() + timedelta(minutes=10)))
+"""
+
 
 class Shop:
     """A worker that dies where it is planned, and a relay that lives."""
@@ -56,6 +64,21 @@ class Shop:
             policy = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
             lenient = re.sub(r'"maxReceiveCount": \d+', '"maxReceiveCount": 100', policy)
             stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": lenient})
+
+    def bury_after(self, receives: int) -> None:
+        url = self.stack.queue_url("default")
+        policy = json.dumps({"deadLetterTargetArn": self._dead_letters(), "maxReceiveCount": receives})
+        self.stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
+
+    def _dead_letters(self) -> str:
+        url = self.stack.dead_letter_url("default")
+        return str(self.stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+
+    def repair(self) -> int:
+        """As ``engine.repair_sagas``, ten minutes later."""
+        done = self.stack.python(REPAIR)
+        assert done.returncode == 0, done.stderr[-1500:]
+        return int(done.stdout.splitlines()[-1])
 
     def place(self, *asked: tuple[str, int, int, str]) -> list[str]:
         """SKU, its stock, how many orders of one piece, and the card. Nothing is sent before :meth:`open`."""
@@ -76,7 +99,7 @@ class Shop:
     def await_end(self, orders: list[str], within: float) -> dict[str, str]:
         """Wait until every saga is over, and no death is left undied; return how the orders ended."""
         eventually(lambda: self._open_sagas(orders), [], within=within)
-        assert [path.name for path in self.plan.iterdir() if path.suffix != ".fails"] == []
+        assert [path.name for path in self.plan.iterdir() if path.suffix not in (".fails", ".kills")] == []
         found = self.stack.query("SELECT id::text, state FROM orders_order WHERE id = ANY(%s::uuid[])", orders)
         return dict(found)
 
@@ -191,3 +214,27 @@ def test_a_kill_at_every_boundary_forwards_and_backwards_leaves_all_done_or_all_
     assert {ends[order] for order in (*back, *straws)} == {"failed"}
     shop.check(ends, {"matrix": 100})
     assert {shop.money(order)["refund"] for order in (*back, *straws)} == {1}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_step_that_kills_its_workers_until_it_is_buried_turns_the_saga_back(shop: Shop) -> None:
+    (order,) = shop.place(("deadly", 5, 1, "pm_card_visa"))
+    shop.die(order, "step", "reserve", "kills")
+    shop.bury_after(3)
+    shop.open()
+    buried = "SELECT a.attempts FROM sagas_act a JOIN sagas_saga s ON s.id = a.saga_id WHERE s.subject = %s AND a.name = 'reserve'"
+    try:
+        eventually(lambda: shop.stack.query(buried, order), lambda found: bool(found) and found[0][0] >= 3, within=120)
+        eventually(lambda: sum(shop.stack.depth("default")), 0, within=60)
+        # The clerk of the relay says in the ledger that the job is dead; until then it may be alive.
+        eventually(
+            lambda: (shop.repair(), shop.stack.query("SELECT code FROM sagas_saga WHERE subject = %s", order))[1], [("lost",)], within=120
+        )
+        ends = shop.await_end([order], within=120)
+    finally:
+        shop.bury_after(100)
+
+    assert ends == {order: "failed"}
+    assert shop.money(order) == {"capture": 1, "refund": 1}
+    shop.check(ends, {"deadly": 5})

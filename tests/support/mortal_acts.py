@@ -1,7 +1,7 @@
 """A worker that is killed at a point of an act of a saga: the whole process group, by SIGKILL, once for each death that is planned.
 
 ``PLAN`` is a directory. A file ``<subject>.<kind>.<name>.<point>`` is a death, which removes it; ``<subject>.<kind>.<name>.fails`` has the
-act fail for good each time.
+act fail for good each time, and ``….kills`` kills whoever begins it.
 """
 
 import os
@@ -42,6 +42,8 @@ def arm() -> None:
     @wraps(begin)
     def mortal_begin(*args: Any) -> Act:
         act = begin(*args)
+        if planned(act, "kills").exists():
+            planned(act, "begun").touch()
         die(act, "begun")
         return act
 

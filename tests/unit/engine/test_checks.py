@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.engine import checks
+from app.engine.sagas import definition
+from app.engine.sagas.definition import SagaDefinition, Step
 from tests.unit.engine.conftest import DefineTask
 
 CHECKS = (
@@ -15,6 +17,7 @@ CHECKS = (
     checks.check_schedule,
     checks.check_publications,
     checks.check_declared_entries,
+    checks.check_sagas,
 )
 
 
@@ -112,3 +115,15 @@ def test_apps_of_others_are_not_read(shop: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(checks, "apps", SimpleNamespace(get_app_configs=lambda: [SimpleNamespace(path=str(elsewhere))]))
 
     assert list(checks.check_publications()) == []
+
+
+def test_a_saga_that_starts_no_task_is_e006_and_guesses_what_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = (Step(name="one", task="engine.debug_task", compensation="engine.debug_tsk"),)
+    saga = SagaDefinition(name="library.send_book", steps=steps, arguments=lambda subject: {"subject": subject})
+    monkeypatch.setattr(definition, "_declared", {saga.name: saga})
+
+    (message,) = checks.check_sagas()
+
+    assert message.id == "engine.E006"
+    assert message.msg == "The saga 'library.send_book' starts 'engine.debug_tsk', which is no task."
+    assert str(message.hint).endswith("Did you mean 'engine.debug_task'?")
