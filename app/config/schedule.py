@@ -8,6 +8,7 @@ from celery.schedules import crontab
 SCHEDULE: dict[str, dict[str, Any]] = {
     "images.clear_unfinished": {"task": "images.clear_unfinished", "schedule": timedelta(hours=1)},
     "payments.resume_unfinished": {"task": "payments.resume_unfinished", "schedule": timedelta(minutes=1)},
+    "mailings.resume_unfinished": {"task": "mailings.resume_unfinished", "schedule": timedelta(minutes=1)},
     "housekeeping.cleanup_expired_sessions": {"task": "housekeeping.cleanup_expired_sessions", "schedule": crontab(hour=2, minute=0)},
     "housekeeping.old_results": {"task": "housekeeping.cleanup_old_results", "schedule": crontab(hour=3, minute=0), "kwargs": {"days": 90}},
     "payments.check_books": {"task": "payments.check_books", "schedule": timedelta(hours=1)},

@@ -1,7 +1,14 @@
 """Which applications run on the platform. To replace the sample shop, put yours here and delete ``app/workload``."""
 
 #: Django apps; their ``tasks`` modules are found by name.
-APPS = ["app.workload.payments", "app.workload.orders", "app.workload.images", "app.workload.housekeeping", "app.workload.notifications"]
+APPS = [
+    "app.workload.payments",
+    "app.workload.orders",
+    "app.workload.images",
+    "app.workload.housekeeping",
+    "app.workload.mailings",
+    "app.workload.notifications",
+]
 
 #: Mount point under ``/api`` and the dotted path of its django-ninja router.
 API_ROUTERS = {
@@ -9,6 +16,7 @@ API_ROUTERS = {
     "/orders": "app.workload.orders.api.router",
     "/products": "app.workload.orders.api.product_router",
     "/images": "app.workload.images.api.router",
+    "/mailings": "app.workload.mailings.api.router",
     "/notifications": "app.workload.notifications.api.router",
 }
 
@@ -17,5 +25,6 @@ PAGES = {
     "orders/": "app.workload.orders.urls",
     "payments/": "app.workload.payments.urls",
     "images/": "app.workload.images.urls",
+    "mailings/": "app.workload.mailings.urls",
     "notifications/": "app.workload.notifications.urls",
 }

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from scripts.laptop.demo import Shop, Story
+from scripts.laptop.journeys.mailings import write_to_readers
 from scripts.laptop.journeys.orders import fulfil_orders
 from scripts.laptop.journeys.payments import take_payments
 
-JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments, fulfil_orders)
+JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments, fulfil_orders, write_to_readers)

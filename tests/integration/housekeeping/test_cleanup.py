@@ -13,6 +13,7 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 from app.config.schedule import SCHEDULE
 from app.workload.housekeeping import services
 from app.workload.housekeeping.errors import DaysImpossible
+from app.workload.mailings.models import Mail
 from app.workload.notifications.models import Notification
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,15 @@ def test_old_results_that_nobody_needs_go(old_notifications: list[Notification])
     assert services.cleanup_old_results(90)["Notification"] == 1
     assert {one.event for one in Notification.objects.all()} == {"unread", "not mailed yet", "fresh"}
     assert services.cleanup_old_results(90)["Notification"] == 0
+
+
+def test_mails_that_are_settled_go_and_uncertain_ones_wait_for_a_person() -> None:
+    old = timezone.now() - timedelta(days=91)
+    for number, state in enumerate(("sent", "refused", "skipped", "uncertain", "pending")):
+        settled = {} if state == "pending" else {"settled_at": old, "reason": "old"}
+        Mail.objects.create(event=f"apology:{number}", template_id="apology", address="ada@example.com", state=state, **settled)
+    assert services.cleanup_old_results(90)["Mail"] == 3
+    assert {mail.state for mail in Mail.objects.all()} == {"uncertain", "pending"}
 
 
 def test_an_entry_that_ran_once_goes_and_the_others_stay() -> None:
