@@ -253,7 +253,7 @@ print(issue_token(user, "tests"))
 
 @pytest.fixture(scope="session")
 def _make_stack(
-    postgres: Any, aws: str, _strict_sqs: str, _migrated_database: str, _gateway_server: GatewayServer
+    postgres: Any, aws: str, _strict_sqs: str, _migrated_database: str, _gateway_server: GatewayServer, _partner_server: PartnerServer
 ) -> Callable[[Path], Any]:
     from app.engine.aws.provision import provision
     from app.topology import TOPOLOGY
@@ -278,6 +278,7 @@ def _make_stack(
             "NAME_PREFIX": prefix,
             "AWS_ENDPOINT_URL": network.url,
             "STRIPE_API_BASE": _gateway_server.url,
+            "PARTNER_API_BASE": _partner_server.url,
             "PUBLIC_URL": url,
             "WEB_BIND": bind,
             "PULSE_DIRECTORY": str(directory / "pulse"),

@@ -140,6 +140,8 @@ class Environment(BaseSettings):
     outbound_allowed_addresses: Annotated[str, AfterValidator(_check_addresses)] = _declared("OUTBOUND_ALLOWED_ADDRESSES")
     stripe_api_key: Annotated[SecretStr, Field(min_length=1)] = _declared("STRIPE_API_KEY")
     stripe_api_base: HttpAddress = _declared("STRIPE_API_BASE")
+    partner_api_key: Annotated[SecretStr, Field(min_length=1)] = _declared("PARTNER_API_KEY")
+    partner_api_base: HttpAddress = _declared("PARTNER_API_BASE")
 
     @property
     def is_https(self) -> bool:

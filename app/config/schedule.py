@@ -14,6 +14,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "payments.check_books": {"task": "payments.check_books", "schedule": timedelta(hours=1)},
     "engine.repair_sagas": {"task": "engine.repair_sagas", "schedule": timedelta(minutes=1)},
     "engine.forget_old_sagas": {"task": "engine.forget_old_sagas", "schedule": timedelta(hours=1)},
+    # While the partner is away, one run waits, not one for each hour.
+    "integrations.sync": {"task": "integrations.sync_user_data", "schedule": timedelta(hours=1), "options": {"expire_seconds": 3600}},
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},
     "engine.forget_old_progress": {"task": "engine.forget_old_progress", "schedule": timedelta(hours=1)},
     "engine.forget_old_permits": {"task": "engine.forget_old_permits", "schedule": timedelta(hours=1)},

@@ -186,3 +186,5 @@ LOGGING = logging_settings(level=_environment.log_level, service=_environment.se
 STRIPE_API_KEY = _environment.stripe_api_key.get_secret_value()
 STRIPE_API_BASE = _environment.stripe_api_base
 IMAGES_RATE_LIMIT = _environment.images_rate_limit
+PARTNER_API_KEY = _environment.partner_api_key.get_secret_value()
+PARTNER_API_BASE = _environment.partner_api_base

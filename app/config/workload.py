@@ -8,6 +8,7 @@ APPS = [
     "app.workload.housekeeping",
     "app.workload.mailings",
     "app.workload.notifications",
+    "app.workload.integrations",
 ]
 
 #: Mount point under ``/api`` and the dotted path of its django-ninja router.
@@ -18,6 +19,7 @@ API_ROUTERS = {
     "/images": "app.workload.images.api.router",
     "/mailings": "app.workload.mailings.api.router",
     "/notifications": "app.workload.notifications.api.router",
+    "/integrations": "app.workload.integrations.api.router",
 }
 
 #: Mount point and the dotted path of its Django URLs.
@@ -27,4 +29,5 @@ PAGES = {
     "images/": "app.workload.images.urls",
     "mailings/": "app.workload.mailings.urls",
     "notifications/": "app.workload.notifications.urls",
+    "integrations/": "app.workload.integrations.urls",
 }

@@ -11,7 +11,7 @@ QUEUES = (
     QueuePolicy(
         name="default",
         purpose="Money and everything that has no queue of its own.",
-        routes=("payments.*", "orders.*", "housekeeping.*", "api.*", "engine.*", "celery.*"),
+        routes=("payments.*", "orders.*", "housekeeping.*", "integrations.*", "api.*", "engine.*", "celery.*"),
     ),
     QueuePolicy(
         name="emails",

@@ -68,4 +68,6 @@ VARIABLES = (
     ),
     VariablePolicy(name="STRIPE_API_KEY", purpose="Key of the payment gateway.", secret=True),
     VariablePolicy(name="STRIPE_API_BASE", purpose="Address of the payment gateway.", default="https://api.stripe.com"),
+    VariablePolicy(name="PARTNER_API_KEY", purpose="Key of the partner's API.", secret=True),
+    VariablePolicy(name="PARTNER_API_BASE", purpose="Address of the partner's API.", default="https://api.partner.example"),
 )

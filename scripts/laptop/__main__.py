@@ -26,7 +26,7 @@ _DEMO_WITHIN = timedelta(minutes=3)
 _GRACE_AFTER_WORK = timedelta(milliseconds=500)
 _EXPLANATION = """\
 Runs the whole platform on this machine: every service of app/topology with the command that ECS uses, beside a simulated AWS, a
-PostgreSQL and a payment gateway. Then it takes a shop through its morning, checks the books, and stays until Ctrl-C.
+PostgreSQL, a payment gateway and a partner. Then it takes a shop through its morning, checks the books, and stays until Ctrl-C.
 """
 _NOTES = """\
 Everything is kept in var/: the database, secrets, mails, logs. The simulated AWS forgets its queues and tables when it ends while
@@ -68,6 +68,7 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         web_port=ports.claim_exactly("web", options.port) if options.port else ports.claim("web", preferred=[8000]),
         aws_port=ports.claim("aws"),
         gateway_port=ports.claim("gateway"),
+        partner_port=ports.claim("partner"),
     )
     session.record.address = addresses.web
     backing = Backing(session, addresses, REPOSITORY)
@@ -88,7 +89,7 @@ def _run(session: Session, options: argparse.Namespace) -> int:
     services.start()
     schema.begin_accounts(own)
     services.wait_until_healthy()
-    shop = Shop(web=addresses.web, gateway=addresses.gateway, token=schema.token(), mail_directory=VAR / "mail")
+    shop = Shop(web=addresses.web, gateway=addresses.gateway, partner=addresses.partner, token=schema.token(), mail_directory=VAR / "mail")
     terminal.say(f"{len(TOPOLOGY.services)} services are healthy after {time.monotonic() - began:.1f} s.")
     stories = [_tell(session, shop, journey) for journey in JOURNEYS]
     is_well = all(stories)

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Backing:
-    """The three servers of one session. AWS forgets everything when it ends; PostgreSQL and the gateway remember."""
+    """The four servers of one session. AWS and the partner forget everything when they end; PostgreSQL and the gateway remember."""
 
     def __init__(self, session: Session, addresses: Addresses, repository: Path) -> None:
         self.journal = session.var / "gateway.jsonl"
@@ -38,6 +38,7 @@ class Backing:
         """Start everything and return at once."""
         aws = self._start("aws", "scripts.laptop.aws", "--port", str(self._addresses.aws_port))
         self._start("gateway", "scripts.laptop.gateway", "--port", str(self._addresses.gateway_port), "--journal", str(self.journal))
+        self._start("partner", "scripts.laptop.partner", "--port", str(self._addresses.partner_port))
         self._session.record.postgres = str(self.cluster)
         self._session.record.write()
         self._session.before_servers_end.append(self._stop_postgres)
@@ -50,9 +51,9 @@ class Backing:
         return self._wait_for(self._database, "PostgreSQL")
 
     def wait_until_provisioned(self) -> None:
-        """Wait until every queue, table and bucket of the topology exists, and the gateway answers. Raises :class:`SessionFailed`."""
+        """Wait until every queue, table and bucket of the topology exists, and the gateway and the partner answer. Raises :class:`SessionFailed`."""
         self._wait_for(self._aws, "AWS")
-        self._session.wait_until(lambda: all(map(_is_listening, self._servers)), lambda: "waiting for the payment gateway")
+        self._session.wait_until(lambda: all(map(_is_listening, self._servers)), lambda: "waiting for the payment gateway and the partner")
 
     def _wait_for(self, work: Background[T] | None, what: str) -> T:
         if work is None:

@@ -32,6 +32,7 @@ class Shop:
 
     web: str
     gateway: str
+    partner: str
     token: str
     mail_directory: Path
     doing: str = "opening the shop"
@@ -48,13 +49,20 @@ class Shop:
 
     def order_fault(self, **fault: Any) -> None:
         """Make the gateway's next call of an operation go wrong."""
-        ordered = _call("POST", f"{self.gateway}/_faults", fault, {})
-        if ordered.status != HTTPStatus.OK:
-            raise DemoFailed(f"The gateway refused the fault {fault}: {ordered.body}")
+        _order_fault(self.gateway, fault)
 
     def journal(self) -> list[dict[str, Any]]:
         """Everything that the gateway has been asked and has done."""
         entries: list[dict[str, Any]] = _call("GET", f"{self.gateway}/_journal", None, {}).body
+        return entries
+
+    def order_partner_fault(self, **fault: Any) -> None:
+        """Make the partner's next answer to an operation go wrong."""
+        _order_fault(self.partner, fault)
+
+    def partner_journal(self) -> list[dict[str, Any]]:
+        """Everything that the partner has been asked in this session."""
+        entries: list[dict[str, Any]] = _call("GET", f"{self.partner}/_journal", None, {}).body
         return entries
 
     def wait_until(self, is_true: Callable[[], bool], what: Callable[[], str], within: timedelta) -> bool:
@@ -83,6 +91,12 @@ class Story:
     def expect(self, is_so: bool, problem: str) -> None:
         if not is_so:
             self.problems.append(problem)
+
+
+def _order_fault(server: str, fault: Mapping[str, Any]) -> None:
+    ordered = _call("POST", f"{server}/_faults", fault, {})
+    if ordered.status != HTTPStatus.OK:
+        raise DemoFailed(f"{server} refused the fault {fault}: {ordered.body}")
 
 
 def _call(method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Answer:

@@ -29,17 +29,22 @@ class Secrets:
     secret_key: str
     console_password: str
     stripe_api_key: str
+    partner_api_key: str
 
     @classmethod
     def kept_in(cls, path: Path) -> "Secrets":
-        if not path.exists():
-            made = cls(
-                secret_key=secrets.token_urlsafe(50),
-                console_password=secrets.token_urlsafe(12),
-                stripe_api_key=f"sk_test_{secrets.token_hex(16)}",
-            )
-            write_private(path, json.dumps(asdict(made), indent=1))
-        return cls(**json.loads(path.read_text()))
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        made = cls(
+            secret_key=secrets.token_urlsafe(50),
+            console_password=secrets.token_urlsafe(12),
+            stripe_api_key=f"sk_test_{secrets.token_hex(16)}",
+            partner_api_key=secrets.token_hex(16),
+        )
+        # A file of an earlier version lacks the newer ones.
+        own = cls(**{name: kept.get(name, value) for name, value in asdict(made).items()})
+        if asdict(own) != kept:
+            write_private(path, json.dumps(asdict(own), indent=1))
+        return own
 
     def __repr__(self) -> str:
         return "Secrets(…)"
@@ -52,6 +57,7 @@ class Addresses:
     web_port: int
     aws_port: int
     gateway_port: int
+    partner_port: int
 
     @property
     def web(self) -> str:
@@ -64,6 +70,10 @@ class Addresses:
     @property
     def gateway(self) -> str:
         return f"http://{HOST}:{self.gateway_port}"
+
+    @property
+    def partner(self) -> str:
+        return f"http://{HOST}:{self.partner_port}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +137,9 @@ def application_environment(*, var: Path, addresses: Addresses, database: Databa
         "EMAIL_FROM": "shop@example.com",
         "STRIPE_API_KEY": own.stripe_api_key,
         "STRIPE_API_BASE": addresses.gateway,
+        "PARTNER_API_KEY": own.partner_api_key,
+        "PARTNER_API_BASE": addresses.partner,
+        "OUTBOUND_ALLOWED_ADDRESSES": f"{HOST}:{addresses.partner_port}",
     }
     _check_declared(values)
     return bare_environment() | values

@@ -33,7 +33,9 @@ def session_environment(var: Path) -> dict[str, str]:
     ports = Ports(var / "ports.json")
     try:
         server.find()
-        addresses = Addresses(web_port=ports.last("web"), aws_port=ports.last("aws"), gateway_port=ports.last("gateway"))
+        addresses = Addresses(
+            web_port=ports.last("web"), aws_port=ports.last("aws"), gateway_port=ports.last("gateway"), partner_port=ports.last("partner")
+        )
     except (PostgresFailed, KeyError) as error:
         raise SessionAbsent("the session is starting or ending: its database does not answer. Try again in a few seconds.") from error
     own = Secrets.kept_in(var / "secrets.json")

@@ -86,7 +86,12 @@ def run_backing(var: Path) -> int:
         Secrets.kept_in(var / "secrets.json")
         backing = Backing(
             session,
-            Addresses(web_port=ports.claim("web"), aws_port=ports.claim("aws"), gateway_port=ports.claim("gateway")),
+            Addresses(
+                web_port=ports.claim("web"),
+                aws_port=ports.claim("aws"),
+                gateway_port=ports.claim("gateway"),
+                partner_port=ports.claim("partner"),
+            ),
             REPOSITORY,
         )
         backing.start()
@@ -330,13 +335,25 @@ def test_ports_are_remembered_and_a_taken_one_is_refused_by_name(tmp_path: Path)
     assert Ports(memory).claim("web") != port
 
 
+def test_secrets_are_kept_and_a_file_of_an_earlier_version_gets_what_it_lacks(tmp_path: Path) -> None:
+    first = Secrets.kept_in(tmp_path / "secrets.json")
+    stored = json.loads((tmp_path / "secrets.json").read_text())
+    del stored["partner_api_key"]
+    (tmp_path / "secrets.json").write_text(json.dumps(stored))
+
+    second = Secrets.kept_in(tmp_path / "secrets.json")
+    assert (second.secret_key, second.stripe_api_key) == (first.secret_key, first.stripe_api_key)
+    assert second.partner_api_key
+    assert Secrets.kept_in(tmp_path / "secrets.json") == second
+
+
 def test_every_required_variable_has_a_value_and_nothing_of_the_caller_gets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "somebody.elses")
 
     environment = application_environment(
         var=tmp_path,
-        addresses=Addresses(web_port=1, aws_port=2, gateway_port=3),
+        addresses=Addresses(web_port=1, aws_port=2, gateway_port=3, partner_port=4),
         database=Database(host="127.0.0.1", port=4, name="n", user="u", password="p"),
         own=Secrets.kept_in(tmp_path / "secrets.json"),
     )

@@ -44,6 +44,8 @@ def environment(**changes: str) -> dict[str, str]:
         "EMAIL_FROM": "shop@example.com",
         "STRIPE_API_KEY": "sk_test_" + "0" * 24,
         "STRIPE_API_BASE": f"http://127.0.0.1:{GATEWAY_PORT}",
+        "PARTNER_API_KEY": "partner-key-for-tests",
+        "PARTNER_API_BASE": f"http://127.0.0.1:{PARTNER_PORT}",
         "OUTBOUND_ALLOWED_ADDRESSES": f"127.0.0.1:{PARTNER_PORT}",
         "WEB_PROCESSES": "1",
         "TASK_DEFAULT_RATE_LIMIT": "",
@@ -57,6 +59,6 @@ def environment(**changes: str) -> dict[str, str]:
 def install(values: Mapping[str, str]) -> None:
     """Make this the environment of the test process itself, before Django reads its settings."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "DJANGO_", "STRIPE_", "DATABASE_")):
+        if name.startswith(("AWS_", "DJANGO_", "STRIPE_", "PARTNER_", "OUTBOUND_", "DATABASE_")):
             del os.environ[name]
     os.environ.update(values)

@@ -9,8 +9,8 @@ class Limits:
     connect_seconds: float = 3.0
     read_seconds: float = 8.0
     """Between two bytes of the answer."""
-    total_seconds: float = 10.0
-    """For everything, redirects included."""
+    total_seconds: float = 9.5
+    """For everything, redirects included: with what is around it, ten."""
     answer_bytes: int = 1_000_000
     """Unpacked."""
     redirects: int = 3

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from scripts.laptop.demo import Shop, Story
+from scripts.laptop.journeys.integrations import ask_the_partner
 from scripts.laptop.journeys.mailings import write_to_readers
 from scripts.laptop.journeys.orders import fulfil_orders
 from scripts.laptop.journeys.payments import take_payments
 
-JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments, fulfil_orders, write_to_readers)
+JOURNEYS: tuple[Callable[[Shop], Story], ...] = (take_payments, fulfil_orders, write_to_readers, ask_the_partner)
