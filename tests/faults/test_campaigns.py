@@ -73,6 +73,7 @@ class Campaign:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_small_campaign_with_two_kills_mails_each_once(stack: Any) -> None:
     campaign = Campaign(stack, 200)
     campaign.run_with_kills((30, 120), within=60)

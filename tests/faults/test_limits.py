@@ -159,6 +159,7 @@ def overrun(shop: Shop, key: str, number: int, kills: int) -> None:
     assert shop.stack.query("SELECT count(*) FROM limits_permit WHERE until > now() + interval '1 second'") == [(0,)]
 
 
+@pytest.mark.long
 def test_no_more_runs_of_a_key_are_at_work_than_it_allows_although_a_worker_is_killed(shop: Shop) -> None:
     overrun(shop, "acme", 14, kills=1)
 

@@ -217,6 +217,7 @@ def outlive(shop: Shop, *, kills: int) -> None:
     eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=500)
 
 
+@pytest.mark.long
 def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(shop: Shop) -> None:
     left = {int(letter.task_id.removeprefix("job-")) for letter in shop.letters()}
     outlive(shop, kills=1)
@@ -234,10 +235,10 @@ def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(sh
 def test_a_second_death_shows_the_first_and_had_all_its_attempts(shop: Shop) -> None:
     shop.working()
     shop.send("engine.never", "never-1")
-    (first,) = eventually(shop.look, within=30)
+    (first,) = eventually(shop.look, within=60)
 
     shop.redriven(first.id)
-    (second,) = eventually(lambda: [letter for letter in shop.look() if letter.id != first.id], within=30)
+    (second,) = eventually(lambda: [letter for letter in shop.look() if letter.id != first.id], within=90)
 
     assert [note["never"] for note in shop.notes()] == [0, 1, 0, 1]
     assert (first.redrives, second.redrives, first.fingerprint) == (0, 1, second.fingerprint)
