@@ -9,6 +9,7 @@ APPS = [
     "app.workload.mailings",
     "app.workload.notifications",
     "app.workload.integrations",
+    "app.workload.reports",
 ]
 
 #: Mount point under ``/api`` and the dotted path of its django-ninja router.
@@ -20,6 +21,7 @@ API_ROUTERS = {
     "/mailings": "app.workload.mailings.api.router",
     "/notifications": "app.workload.notifications.api.router",
     "/integrations": "app.workload.integrations.api.router",
+    "/reports": "app.workload.reports.api.router",
 }
 
 #: Mount point and the dotted path of its Django URLs.
@@ -30,4 +32,5 @@ PAGES = {
     "mailings/": "app.workload.mailings.urls",
     "notifications/": "app.workload.notifications.urls",
     "integrations/": "app.workload.integrations.urls",
+    "reports/": "app.workload.reports.urls",
 }

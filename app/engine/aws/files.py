@@ -13,6 +13,7 @@ CONNECT_TIMEOUT_SECONDS = 3
 
 def file_storage(settings: EngineSettings) -> dict[str, Any]:
     """The storage for Django's ``STORAGES``. Private: whoever may see a file is asked by the view that hands it out."""
+    from boto3.s3.transfer import TransferConfig
     from botocore.config import Config
 
     return {
@@ -22,10 +23,14 @@ def file_storage(settings: EngineSettings) -> dict[str, Any]:
             "region_name": settings.region,
             "endpoint_url": settings.endpoint_url,
             "file_overwrite": False,
+            # A file of any size goes eight megabytes at a time, and not ten times that.
+            "transfer_config": TransferConfig(use_threads=False),
             "client_config": Config(
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=READ_TIMEOUT_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": 3},
+                # Links are signed as every region takes it; the older way is botocore's choice in some.
+                signature_version="s3v4",
                 # A simulated S3 has no host name for each bucket.
                 s3={"addressing_style": "path"} if settings.endpoint_url else None,
             ),
