@@ -217,7 +217,6 @@ def outlive(shop: Shop, *, kills: int) -> None:
     eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=500)
 
 
-@pytest.mark.long
 def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(shop: Shop) -> None:
     left = {int(letter.task_id.removeprefix("job-")) for letter in shop.letters()}
     outlive(shop, kills=1)
