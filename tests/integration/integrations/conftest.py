@@ -18,6 +18,8 @@ from app.workload.integrations import calls
 from app.workload.integrations.models import PartnerCall
 from tests.support.environment import REGION
 
+#: The same in each process that collects the tests.
+NOBODYS = "00000000-0000-4000-8000-000000000000"
 PAYLOAD: dict[str, Any] = {"country": "DE", "postcode": "10115", "weight_grams": 1200}
 
 

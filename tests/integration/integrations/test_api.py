@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -13,7 +12,7 @@ from django.test import Client
 from app.engine.outbox.models import OutboxMessage
 from app.workload.integrations.endpoints import SHIPPING
 from app.workload.integrations.models import PartnerCall
-from tests.integration.integrations.conftest import PAYLOAD
+from tests.integration.integrations.conftest import NOBODYS, PAYLOAD
 
 pytestmark = pytest.mark.django_db
 GOOD = {"endpoint": "shipping_quote", "payload": PAYLOAD}
@@ -81,7 +80,7 @@ def test_the_field_of_a_payload_is_named(api_client: Any) -> None:
     assert response.json()["errors"] == [{"where": "body", "field": "payload.weight_grams", "reason": "expected 1 or more"}]
 
 
-@pytest.mark.parametrize("path", ["calls/x", "calls?limit=0", "calls?limit=x", "calls?cursor=x", "calls?cursor=%00", f"calls/{uuid4()}"])
+@pytest.mark.parametrize("path", ["calls/x", "calls?limit=0", "calls?limit=x", "calls?cursor=x", "calls?cursor=%00", f"calls/{NOBODYS}"])
 def test_a_strange_address_is_told(api_client: Any, path: str) -> None:
     assert api_client.get(f"/api/integrations/{path}").status_code in (404, 422)
 
@@ -95,7 +94,7 @@ def test_calls_of_others_are_not_there(api_client: Any) -> None:
     assert {api_client.get(f"/api/integrations/calls/{one.pk}").status_code for one in (row, nobody_s)} == {404}
 
 
-@pytest.mark.parametrize("path", ["calls", "endpoints", "breakers", f"calls/{uuid4()}"])
+@pytest.mark.parametrize("path", ["calls", "endpoints", "breakers", f"calls/{NOBODYS}"])
 def test_without_a_token_nothing_is_told(path: str) -> None:
     assert Client().get(f"/api/integrations/{path}").status_code == 401
     assert post(Client(), GOOD).status_code == 401

@@ -11,6 +11,7 @@ from app.engine.aws.errors import AwsUnavailable
 from app.workload.integrations import users, views
 from app.workload.integrations.endpoints import SHIPPING
 from app.workload.integrations.models import PartnerCall
+from tests.integration.integrations.conftest import NOBODYS
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ def staff() -> Client:
     return client
 
 
-@pytest.mark.parametrize("path", ["", "users/", f"{uuid4()}/"])
+@pytest.mark.parametrize("path", ["", "users/", f"{NOBODYS}/"])
 def test_only_staff_sees_them(owner: Any, path: str) -> None:
     client = Client()
     assert client.get(f"/integrations/{path}").status_code == 302
