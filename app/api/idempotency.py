@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -33,6 +33,14 @@ PATIENCE = timedelta(seconds=5)
 REMEMBERED_FOR = timedelta(hours=24)
 KEY_HEADER: Any = partial(Header, alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$")
 """The parameter of an endpoint that takes a key; only its description differs."""
+IdempotencyKey = Annotated[
+    str | None,
+    KEY_HEADER(
+        description="A new value, such as a UUID, for each request that you mean; send it again when an answer got lost. "
+        "The same key and request get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
+    ),
+]
+"""That parameter where a request makes something."""
 _LOCK_NOT_AVAILABLE = "55P03"
 
 

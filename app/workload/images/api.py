@@ -1,24 +1,22 @@
 """``/api/images``: for programs of the shop."""
 
-import base64
-import binascii
 import hashlib
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from django.core.files.base import File
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
-from django.urls import reverse
-from ninja import Path, Query, Router, Schema
+from ninja import Path, Router, Schema
 from pydantic import Field
 
+from app.api.addresses import address_of
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.workload.images import services
 from app.workload.images.handing_out import thumbnail_response, thumbnails_of
@@ -87,15 +85,6 @@ class ImagePage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    KEY_HEADER(
-        description="A new value, such as a UUID, for each upload that you mean; send it again when an answer got lost. "
-        "The same key and file get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
-    ),
-]
-
-
 @router.post(
     "",
     response={201: ImageAnswer},
@@ -126,19 +115,15 @@ def upload_image(request: HttpRequest, idempotency_key: IdempotencyKey = None) -
 @router.get("", response=ImagePage, summary="List images", openapi_extra=problem_responses(401, 422, 503))
 def list_images(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Images on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> ImagePage:
     """The token owner's images, newest first. Images that arrive meanwhile do not shift the pages."""
-    images = _owned(request).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        images = images.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(images[: limit + 1])
-    page = found[:limit]
+    images = _owned(request)
+    page, next_cursor = page_of(images, limit=limit, cursor=cursor)
     return ImagePage(
         items=[_answer(request, image) for image in page],
-        next_cursor=_write_cursor(page[-1]) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -235,7 +220,7 @@ def _found(request: HttpRequest, image_id: uuid.UUID) -> Image:
 
 
 def _answer(request: HttpRequest, image: Image) -> ImageAnswer:
-    address = _address(request, "image", image_id=image.pk)
+    address = address_of(request, "image", image_id=image.pk)
     return ImageAnswer(
         id=image.pk,
         state=Image.State(image.state),
@@ -245,7 +230,7 @@ def _answer(request: HttpRequest, image: Image) -> ImageAnswer:
         width=image.width,
         height=image.height,
         thumbnails={
-            size: ThumbnailAnswer(**made, link=_address(request, "thumbnail", image_id=image.pk, size=size))
+            size: ThumbnailAnswer(**made, link=address_of(request, "thumbnail", image_id=image.pk, size=size))
             for size, made in thumbnails_of(image).items()
         },
         refusal=Refusal(code=image.refusal_code, reason=image.refusal_reason) if image.refusal_code else None,
@@ -253,22 +238,3 @@ def _answer(request: HttpRequest, image: Image) -> ImageAnswer:
         finished_at=image.finished_at,
         links=Links(self=address),
     )
-
-
-def _address(request: HttpRequest, name: str, **of: Any) -> str:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
-    return reverse(f"{mounted_at}:{name}", kwargs=of)
-
-
-def _write_cursor(last: Image) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

@@ -1,20 +1,18 @@
 """``/api/integrations``: for programs of the shop."""
 
-import base64
-import binascii
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from ninja import Query, Router, Schema
+from ninja import Router, Schema
 from ninja.errors import ValidationError as RequestInvalid
 from pydantic import ConfigDict, Field, ValidationError
 
+from app.api.addresses import address_of
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.circuit_breaker import State
@@ -98,15 +96,6 @@ class CallPage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    KEY_HEADER(
-        description="A new value, such as a UUID, for each call that you mean; send it again when an answer got lost. "
-        "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
-    ),
-]
-
-
 @router.get("/endpoints", response=EndpointList, summary="List what can be called", openapi_extra=problem_responses(401))
 def list_endpoints(request: HttpRequest) -> EndpointList:  # noqa: ARG001 — django-ninja gives it
     """The registered endpoints and what each takes."""
@@ -158,19 +147,15 @@ def create_call(request: HttpRequest, payload: CallRequest, idempotency_key: Ide
 @router.get("/calls", response=CallPage, summary="List calls", openapi_extra=problem_responses(401, 422, 503))
 def list_calls(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Calls on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> CallPage:
     """The token owner's calls, newest first. Calls that arrive meanwhile do not shift the pages."""
-    own = PartnerCall.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        own = own.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(own[: limit + 1])
-    page = found[:limit]
+    own = PartnerCall.objects.filter(owner_id=request.user.pk)
+    page, next_cursor = page_of(own, limit=limit, cursor=cursor)
     return CallPage(
         items=[_answer(request, call) for call in page],
-        next_cursor=_write_cursor(page[-1]) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -217,25 +202,5 @@ def _answer(request: HttpRequest, call: PartnerCall) -> CallAnswer:
         created_at=call.created_at,
         updated_at=call.updated_at,
         finished_at=call.finished_at,
-        links=Links(self=_address(request, call)),
+        links=Links(self=address_of(request, "partner_call", call_id=call.pk)),
     )
-
-
-def _address(request: HttpRequest, call: PartnerCall) -> str:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
-    return reverse(f"{mounted_at}:partner_call", kwargs={"call_id": call.pk})
-
-
-def _write_cursor(last: PartnerCall) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        # A moment without a zone is read in ours; only we write cursors.
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

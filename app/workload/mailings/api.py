@@ -1,21 +1,19 @@
 """``/api/mailings``: campaigns of the token's owner, for owners who may make campaigns."""
 
-import base64
-import binascii
 import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from ninja import Query, Router, Schema
+from ninja import Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
+from app.api.addresses import address_of
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.progress.reading import read
@@ -137,7 +135,6 @@ class CampaignPage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
-IdempotencyKey = Annotated[str | None, KEY_HEADER(description="The same key and body get the same answer for 24 hours.")]
 _POSTED = problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
@@ -157,19 +154,13 @@ def create_campaign(request: HttpRequest, payload: CampaignRequest, idempotency_
 @router.get("", response=CampaignPage, summary="List campaigns", openapi_extra=problem_responses(401, 422, 503))
 def list_campaigns(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Campaigns on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> CampaignPage:
     """The token owner's campaigns, newest first."""
-    mine = Campaign.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        mine = mine.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(mine[: limit + 1])
-    page = found[:limit]
-    return CampaignPage(
-        items=[_answer(request, campaign) for campaign in page], next_cursor=_write_cursor(page[-1]) if len(found) > limit else None
-    )
+    mine = Campaign.objects.filter(owner_id=request.user.pk)
+    page, next_cursor = page_of(mine, limit=limit, cursor=cursor)
+    return CampaignPage(items=[_answer(request, campaign) for campaign in page], next_cursor=next_cursor)
 
 
 @router.get(
@@ -274,24 +265,5 @@ def _answer(request: HttpRequest, campaign: Campaign) -> CampaignAnswer:
         created_at=campaign.created_at,
         started_at=campaign.started_at,
         finished_at=campaign.finished_at,
-        links=Links(self=_address(request, campaign)),
+        links=Links(self=address_of(request, "mailing", campaign_id=campaign.pk)),
     )
-
-
-def _address(request: HttpRequest, campaign: Campaign) -> str:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
-    return reverse(f"{mounted_at}:mailing", kwargs={"campaign_id": campaign.pk})
-
-
-def _write_cursor(last: Campaign) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

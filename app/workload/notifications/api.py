@@ -1,18 +1,17 @@
 """``/api/notifications``: what the token's owner is told."""
 
-import base64
-import binascii
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import ConfigDict, Field
 
 from app.api.errors import FieldError, Problem
 from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.workload.notifications import services
@@ -83,21 +82,15 @@ def create_notification(request: HttpRequest, payload: NotificationRequest, idem
 def list_notifications(
     request: HttpRequest,
     unread: Annotated[bool, Query(description="Only those that were not read.")] = False,
-    limit: Annotated[int, Query(ge=1, le=100, description="Notifications on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> NotificationPage:
     """The token owner's notifications, newest first."""
-    mine = _of(request).order_by("-created_at", "-id")
+    mine = _of(request)
     if unread:
         mine = mine.filter(read_at=None)
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        mine = mine.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(mine[: limit + 1])
-    page = found[:limit]
-    return NotificationPage(
-        items=[_answer(notification) for notification in page], next_cursor=_write_cursor(page[-1]) if len(found) > limit else None
-    )
+    page, next_cursor = page_of(mine, limit=limit, cursor=cursor)
+    return NotificationPage(items=[_answer(notification) for notification in page], next_cursor=next_cursor)
 
 
 @router.get("/unread", response=Unread, summary="Count unread notifications", openapi_extra=problem_responses(401, 503))
@@ -152,17 +145,3 @@ def _answer(notification: Notification) -> NotificationAnswer:
         created_at=notification.created_at,
         read_at=notification.read_at,
     )
-
-
-def _write_cursor(last: Notification) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

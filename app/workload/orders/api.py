@@ -1,21 +1,19 @@
 """``/api/orders`` and ``/api/products``: for programs of the shop."""
 
-import base64
-import binascii
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from ninja import Query, Router, Schema
+from ninja import Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
+from app.api.addresses import address_of
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.sagas.conductor import saga_of
@@ -141,15 +139,6 @@ class ProductAnswer(Schema):
     stock: int
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    KEY_HEADER(
-        description="A new value, such as a UUID, for each order that you mean; send it again when an answer got lost. "
-        "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
-    ),
-]
-
-
 @router.post(
     "",
     response={201: OrderAnswer},
@@ -165,19 +154,15 @@ def create_order(request: HttpRequest, payload: OrderRequest, idempotency_key: I
 @router.get("", response=OrderPage, summary="List orders", openapi_extra=problem_responses(401, 422, 503))
 def list_orders(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Orders on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> OrderPage:
     """The token owner's orders, newest first. Orders that arrive meanwhile do not shift the pages."""
-    orders = Order.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        orders = orders.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(orders[: limit + 1])
-    page = found[:limit]
+    orders = Order.objects.filter(owner_id=request.user.pk)
+    page, next_cursor = page_of(orders, limit=limit, cursor=cursor)
     return OrderPage(
         items=[OrderSummary(**_summary(request, order)) for order in page],
-        next_cursor=_write_cursor(page[-1]) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -275,29 +260,9 @@ def _summary(request: HttpRequest, order: Order) -> dict[str, Any]:
         "created_at": order.created_at,
         "updated_at": order.updated_at,
         "finished_at": order.finished_at,
-        "links": Links(self=_address(request, order)),
+        "links": Links(self=address_of(request, "order", order_id=order.pk)),
     }
 
 
 def _product(product: Product) -> ProductAnswer:
     return ProductAnswer(sku=product.sku, name=product.name, price=product.price_minor, currency=product.currency, stock=product.stock)
-
-
-def _address(request: HttpRequest, order: Order) -> str:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
-    return reverse(f"{mounted_at}:order", kwargs={"order_id": order.pk})
-
-
-def _write_cursor(last: Order) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        # A moment without a zone is read in ours; only we write cursors.
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

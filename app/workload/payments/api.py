@@ -1,21 +1,19 @@
 """``/api/payments``: for programs of the shop."""
 
-import base64
-import binascii
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from ninja import Query, Router, Schema
+from ninja import Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
-from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.addresses import address_of
+from app.api.errors import Problem
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.workload.payments import refunds, services
@@ -126,15 +124,6 @@ class PaymentPage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    KEY_HEADER(
-        description="A new value, such as a UUID, for each request that you mean; send it again when an answer got lost. "
-        "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
-    ),
-]
-
-
 @router.post(
     "",
     response={201: PaymentAnswer},
@@ -150,19 +139,15 @@ def create_payment(request: HttpRequest, payload: PaymentRequest, idempotency_ke
 @router.get("", response=PaymentPage, summary="List payments", openapi_extra=problem_responses(401, 422, 503))
 def list_payments(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Payments on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> PaymentPage:
     """The token owner's payments, newest first. Payments that arrive meanwhile do not shift the pages."""
-    payments = Payment.objects.select_related("refund").filter(owner_id=request.user.pk).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        payments = payments.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(payments[: limit + 1])
-    page = found[:limit]
+    payments = Payment.objects.select_related("refund").filter(owner_id=request.user.pk)
+    page, next_cursor = page_of(payments, limit=limit, cursor=cursor)
     return PaymentPage(
         items=[_answer(request, payment) for payment in page],
-        next_cursor=_write_cursor(page[-1]) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -238,7 +223,7 @@ def _answer(request: HttpRequest, payment: Payment) -> PaymentAnswer:
         created_at=payment.created_at,
         updated_at=payment.updated_at,
         finished_at=payment.finished_at,
-        links=Links(self=_address(request, payment)),
+        links=Links(self=address_of(request, "payment", payment_id=payment.pk)),
     )
 
 
@@ -255,23 +240,3 @@ def _refund_answer(payment: Payment) -> RefundAnswer | None:
         created_at=refund.created_at,
         finished_at=refund.finished_at,
     )
-
-
-def _address(request: HttpRequest, payment: Payment) -> str:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
-    return reverse(f"{mounted_at}:payment", kwargs={"payment_id": payment.pk})
-
-
-def _write_cursor(last: Payment) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        # A moment without a zone is read in ours; only we write cursors.
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error

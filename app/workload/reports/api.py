@@ -1,20 +1,19 @@
 """``/api/reports``: for programs of the shop."""
 
-import base64
-import binascii
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 from django.utils import timezone
-from ninja import Path, Query, Router, Schema
+from ninja import Path, Router, Schema
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from app.api.addresses import address_of
 from app.api.errors import FieldError, Problem
-from app.api.idempotency import KEY_HEADER, Answer, answer_once
+from app.api.idempotency import Answer, IdempotencyKey, answer_once
+from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.progress.reading import Progress, read_many
@@ -116,15 +115,6 @@ class ReportPage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    KEY_HEADER(
-        description="A new value, such as a UUID, for each report that you mean; send it again when an answer got lost. "
-        "The same key and body get the same answer for 24 hours, with `Idempotent-Replayed: true`.",
-    ),
-]
-
-
 @router.post(
     "",
     response={201: ReportAnswer},
@@ -140,20 +130,16 @@ def create_report(request: HttpRequest, payload: ReportRequest, idempotency_key:
 @router.get("", response=ReportPage, summary="List reports", openapi_extra=problem_responses(401, 422, 503))
 def list_reports(
     request: HttpRequest,
-    limit: Annotated[int, Query(ge=1, le=100, description="Reports on the page.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> ReportPage:
     """The token owner's reports, newest first. Reports that arrive meanwhile do not shift the pages."""
-    reports = Report.objects.filter(owner_id=request.user.pk).order_by("-created_at", "-id")
-    if cursor is not None:
-        created_at, pk = _read_cursor(cursor)
-        reports = reports.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk))
-    found = list(reports[: limit + 1])
-    page = found[:limit]
+    reports = Report.objects.filter(owner_id=request.user.pk)
+    page, next_cursor = page_of(reports, limit=limit, cursor=cursor)
     shown = read_many([report.work for report in page])
     return ReportPage(
         items=[_answer(request, report, shown.get(report.work)) for report in page],
-        next_cursor=_write_cursor(page[-1]) if len(found) > limit else None,
+        next_cursor=next_cursor,
     )
 
 
@@ -214,7 +200,6 @@ def _visible(request: HttpRequest, report_id: uuid.UUID) -> Report:
 
 
 def _answer(request: HttpRequest, report: Report, progress: Progress | None) -> ReportAnswer:
-    mounted_at = request.resolver_match.namespace if request.resolver_match else ""
     duration = report.duration
     return ReportAnswer(
         id=report.pk,
@@ -225,7 +210,7 @@ def _answer(request: HttpRequest, report: Report, progress: Progress | None) -> 
         last_day=report.last_day,
         progress=None if progress is None else _progress(progress),
         files={
-            kind: FileAnswer(bytes=file["bytes"], link=reverse(f"{mounted_at}:report-file", kwargs={"report_id": report.pk, "kind": kind}))
+            kind: FileAnswer(bytes=file["bytes"], link=address_of(request, "report-file", report_id=report.pk, kind=kind))
             for kind, file in report.files.items()
         },
         totals=report.totals,
@@ -236,7 +221,7 @@ def _answer(request: HttpRequest, report: Report, progress: Progress | None) -> 
         created_at=report.created_at,
         updated_at=report.updated_at,
         finished_at=report.finished_at,
-        links=Links(self=reverse(f"{mounted_at}:report", kwargs={"report_id": report.pk})),
+        links=Links(self=address_of(request, "report", report_id=report.pk)),
     )
 
 
@@ -249,18 +234,3 @@ def _progress(progress: Progress) -> ProgressAnswer:
         label=progress.label,
         updated_at=progress.updated_at,
     )
-
-
-def _write_cursor(last: Report) -> str:
-    return base64.urlsafe_b64encode(f"{last.created_at.isoformat()}|{last.pk}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        created_at, _, pk = text.partition("|")
-        # A moment without a zone is read in ours; only we write cursors.
-        return datetime.fromisoformat(created_at).astimezone(UTC), uuid.UUID(pk)
-    except (ValueError, OverflowError, binascii.Error) as error:
-        refused = FieldError(where="query", field="cursor", reason="expected the next_cursor of an earlier answer")
-        raise Problem(422, detail="Some fields cannot be accepted.", errors=[refused]) from error
