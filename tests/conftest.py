@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import environment as test_environment
 from tests.support.environment import REGION
+from tests.support.eventually import eventually
 
 WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
 _numbers = itertools.count(1)
@@ -163,7 +164,28 @@ def django_db_modify_db_settings(postgres: Any) -> None:
 def pytest_runtest_teardown() -> None:
     """End the thread that sends what a test committed, before a fixture truncates the tables that it writes to: they would deadlock."""
     if "app.engine.outbox.background" in sys.modules:
-        sys.modules["app.engine.outbox.background"].background_relay.stop()
+        sys.modules["app.engine.outbox.background"].background_relay.stop(within=30)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, postgres: Any) -> Iterator[None]:
+    """PostgreSQL drops no database that somebody is connected to: say who, and what for."""
+    import psycopg
+
+    yield
+
+    def connected() -> list[Any]:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            found = connection.execute(
+                "SELECT pid, state, query FROM pg_stat_activity WHERE datname LIKE 'test_%%' AND pid NOT IN (SELECT unnest(%s::int[]))",
+                [own],
+            )
+            return found.fetchall()
+
+    from django.db import connections
+
+    own = [made.connection.info.backend_pid for made in connections.all(initialized_only=True) if made.connection is not None]
+    eventually(connected, [], within=20)
 
 
 @pytest.fixture
@@ -317,9 +339,9 @@ class Site:
         self.password = "operator-password"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(_make_stack: Callable[[Path], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A deployment with everything running and a few payments made."""
+    """A deployment with everything running and a few payments made. It ends with its module: idle, it has a fifth of this machine."""
     from app.topology import TOPOLOGY
 
     deployment = _make_stack(tmp_path_factory.mktemp("site"))

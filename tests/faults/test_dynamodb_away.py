@@ -97,6 +97,7 @@ def outlive(shop: Shop, kind: Fault | Network, name: str, *, seconds: float, job
     """Jobs, retries, failures and parts of a chord are under way when the outage begins; more are sent while it lasts."""
     pause = seconds * 4 / jobs
     half = jobs // 2
+    before = shop.ended("double")
     shop.send(
         f"parts = [signature('engine.double', args=[number, {pause}], task_id=f'{name}-part-{{number}}') for number in range(3)]\n"
         f"chord(parts)(signature('engine.sum', task_id='{name}-sum'))\n"
@@ -104,7 +105,6 @@ def outlive(shop: Shop, kind: Fault | Network, name: str, *, seconds: float, job
         f"for number in range(5): send('engine.waver', [number], task_id=f'{name}-waver-{{number}}')\n"
         f"for number in range(5): send('engine.deny', [number], task_id=f'{name}-deny-{{number}}')\n"
     )
-    before = shop.ended("double")
     eventually(lambda: shop.ended("double") >= before + 2, bool, within=60)
     shop.become(kind)
     began, during = time.monotonic(), shop.ended("double")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from app.topology import TOPOLOGY
 from app.topology.naming import dead_letter_queue_name, queue_name, table_name
 from tests.support.environment import ACCOUNT_ID, REGION, REPOSITORY, free_port
 from tests.support.eventually import eventually
+from tests.support.forks import Forks
 from tests.support.strict_sqs import StrictSqs
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ class Stack:
     repository: Path = REPOSITORY
     """Whose code runs: this one, or a copy of it."""
     services: list[Service] = field(default_factory=list)
+    _forks: Forks | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     # -- processes ------------------------------------------------------------------------------------------------
 
@@ -144,7 +148,9 @@ class Stack:
             raise AssertionError(f"{service.name} is not healthy: {error}\n{service.tail()}") from error
 
     def manage(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Run a management command to its end."""
+        """Run a management command to its end: in a fork if a new process would be no different."""
+        if self._may_fork(variables):
+            return self._ready.command(arguments, within=60)
         return subprocess.run(
             [sys.executable, "-m", "app.manage", *arguments],
             cwd=self.repository,
@@ -156,7 +162,9 @@ class Stack:
         )
 
     def python(self, code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """Run code in a process of its own with Django set up."""
+        """Run code in a process of its own with Django set up: in a fork if a new process would be no different."""
+        if self._may_fork(variables):
+            return self._ready.run(code, within=120)
         preamble = "from app.config.environment import use_settings\nuse_settings()\nimport django\ndjango.setup()\n"
         return subprocess.run(
             [sys.executable, "-c", preamble + code],
@@ -168,7 +176,22 @@ class Stack:
             timeout=120,
         )
 
+    def _may_fork(self, variables: dict[str, str]) -> bool:
+        return not variables and self.repository == REPOSITORY  # the code of a copy may have changed since
+
+    @property
+    def _ready(self) -> Forks:
+        with self._lock:
+            if self._forks is not None and self._forks.environment != self.environment:
+                self._forks.end()
+                self._forks = None
+            if self._forks is None:
+                self._forks = Forks(self.environment)
+            return self._forks
+
     def stop(self) -> None:
+        if self._forks is not None:
+            self._forks.end()
         for service in self.services:
             if service.is_running:
                 service.process.terminate()

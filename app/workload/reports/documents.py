@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fpdf import FPDF
-from xlsxwriter import Workbook
-
 from app.workload.reports.models import Report
 from app.workload.reports.money import CURRENCY, decimal_of, written
 from app.workload.reports.sources import COLUMNS, SOURCES, Row
@@ -46,6 +43,8 @@ class Spreadsheet:
     """An XLSX file that is written row by row, a sheet for each source, or more where one is full."""
 
     def __init__(self, path: Path) -> None:
+        from xlsxwriter import Workbook  # here and not above: no process but this one needs it
+
         # One row is in memory, the rest is in files beside the result.
         options = {"constant_memory": True, "tmpdir": str(path.parent), "strings_to_formulas": False, "strings_to_urls": False}
         self._book = Workbook(str(path), options)
@@ -83,6 +82,8 @@ class Spreadsheet:
 
 def pdf_summary(report: Report, totals: dict[str, dict[str, int]]) -> bytes:
     """One page: rows and amount of each source, and what is left."""
+    from fpdf import FPDF  # a quarter of a second, which each start of each process would pay
+
     page = FPDF()
     page.set_title(_latin(str(report)))
     page.set_creation_date(report.created_at)

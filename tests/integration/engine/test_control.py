@@ -16,7 +16,15 @@ from tests.support.stack import BIN, Service
 Celery = Callable[..., "subprocess.CompletedProcess[str]"]
 
 WORKER = """
+import time
+from pathlib import Path
 from app.config.celery import celery_app
+
+@celery_app.task(name="engine.hold")
+def hold(until):
+    while not Path(until).exists():
+        time.sleep(0.05)
+
 celery_app.worker_main(["worker", "--loglevel", "INFO", *{arguments!r}])
 """
 
@@ -66,6 +74,23 @@ def send(stack: Any, seconds: float, count: int = 1, **options: Any) -> list[str
     assert done.returncode == 0, done.stderr
     ids: list[str] = json.loads(done.stdout.strip().splitlines()[-1])
     return ids
+
+
+class Held:
+    """Jobs that run until they are released."""
+
+    def __init__(self, stack: Any, count: int) -> None:
+        self._until = stack.directory / "released"
+        arguments = [str(self._until)]
+        done = stack.python(
+            "import json\nfrom celery import current_app\n"
+            f"print(json.dumps([current_app.send_task('engine.hold', {arguments!r}).id for _ in range({count})]))"
+        )
+        assert done.returncode == 0, done.stderr
+        self.ids: list[str] = json.loads(done.stdout.strip().splitlines()[-1])
+
+    def release(self) -> None:
+        self._until.touch()
 
 
 def states(stack: Any, ids: list[str]) -> list[str]:
@@ -132,13 +157,14 @@ def revoke(stack: Any, ids: list[str], **options: Any) -> list[dict[str, Any]]:
 
 
 def test_of_twelve_queued_jobs_the_six_that_are_revoked_never_run(stack: Any, pair: Any) -> None:
-    busy = send(stack, 12, count=4)
-    eventually(lambda: set(started(*pair)), set(busy), within=40)
+    busy = Held(stack, 4)
+    eventually(lambda: set(started(*pair)), set(busy.ids), within=40)
     queued = send(stack, 0, count=12)
 
     assert len(revoke(stack, queued[::2])) == 2
 
-    eventually(lambda: set(ended(*pair)), {*busy, *queued[1::2]}, within=60)
+    busy.release()
+    eventually(lambda: set(ended(*pair)), {*busy.ids, *queued[1::2]}, within=60)
     eventually(lambda: stack.depth("default"), (0, 0), within=40)
     assert not set(queued[::2]) & set(started(*pair))
     assert states(stack, queued) == ["REVOKED", "SUCCESS"] * 6
@@ -232,14 +258,15 @@ def test_a_paused_queue_waits_on_every_worker_and_on_one_that_starts_later(stack
 
 def test_a_drained_worker_finishes_what_it_has_and_takes_no_more_until_it_is_told_so(stack: Any, control: Celery, pair: Any) -> None:
     first, second = pair
-    held = send(stack, 8, count=4)
+    held = Held(stack, 4)
     eventually(lambda: len(started(*pair)), 4, within=40)
     before = set(started(first))
 
     assert answers(control("control", "--json", "--destination", "one@h", "drain")) == {"one@h": {"ok": "draining"}}
     more = send(stack, 0, count=6)
+    held.release()
 
-    eventually(lambda: set(ended(*pair)), {*held, *more}, within=60)
+    eventually(lambda: set(ended(*pair)), {*held.ids, *more}, within=60)
     assert set(started(first)) == before
     assert ask(stack, "{node: told['draining'] for node, told in control.inspect().stats().items()}")[0] == {"one@h": True, "two@h": False}
 

@@ -79,7 +79,7 @@ def complaints(worker: Service) -> int:
 def test_a_worker_tells_what_it_is_and_runs_and_is_protected_exactly_while_a_run_is_long(deployment: Any, agent: EcsAgent) -> None:
     worker = start(deployment, "one@h", agent, RELEASE="v7")
     before = time.time()
-    jobs = send(deployment, 8, 8, 0, 0)
+    jobs = send(deployment, 20, 20, 0, 0)  # long enough for three looks, on a busy machine
     eventually(lambda: agent.is_protected, within=20)
 
     told = eventually(lambda: workers(deployment)["one@h"], lambda found: found["protected"] and found["busy"] == 2, within=20)
@@ -95,12 +95,12 @@ def test_a_worker_tells_what_it_is_and_runs_and_is_protected_exactly_while_a_run
     assert "protected" in shown
     assert f"engine.debug_task {jobs[0]} for " in shown
 
-    eventually(lambda: ended(worker), set(jobs), within=40)
+    eventually(lambda: ended(worker), set(jobs), within=60)
     eventually(lambda: agent.is_protected, False, within=15)
     assert agent.asked == [True, False]
 
     # As long as its runs do: a worker that drains finishes them, under protection, and asks for no more.
-    (last,) = send(deployment, 8)
+    (last,) = send(deployment, 15)
     eventually(lambda: agent.is_protected, within=20)
     done = deployment.python(
         "from celery import current_app\ncurrent_app.control.pool_grow(2)\ncurrent_app.control.drain(['one@h'], reply=True)"
