@@ -13,14 +13,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support import environment as test_environment
 from tests.support.environment import REGION
 from tests.support.eventually import eventually
 
+#: Folders with files that take minutes. They come first, or one of them would go on alone in the end.
+SLOW_FIRST = ("faults", "e2e", "integration", "laptop", "infra")
 WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
 _numbers = itertools.count(1)
+
+# A machine that other tests have, too, makes examples slowly; what is slow is no bug here. Nothing is kept between two runs.
+hypothesis.settings.register_profile("shared", deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1]
+        return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -171,20 +186,16 @@ def pytest_runtest_teardown() -> None:
 def django_db_setup(django_db_setup: None, postgres: Any) -> Iterator[None]:
     """PostgreSQL drops no database that somebody is connected to: say who, and what for."""
     import psycopg
+    from django.db import connections
 
     yield
+    # pytest-django closes the connection that it began with. Code under test may have replaced it since.
+    connections.close_all()
 
     def connected() -> list[Any]:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
-            found = connection.execute(
-                "SELECT pid, state, query FROM pg_stat_activity WHERE datname LIKE 'test_%%' AND pid NOT IN (SELECT unnest(%s::int[]))",
-                [own],
-            )
-            return found.fetchall()
+            return connection.execute("SELECT pid, state, query FROM pg_stat_activity WHERE datname LIKE 'test_%'").fetchall()
 
-    from django.db import connections
-
-    own = [made.connection.info.backend_pid for made in connections.all(initialized_only=True) if made.connection is not None]
     eventually(connected, [], within=20)
 
 

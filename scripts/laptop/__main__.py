@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from app.config.workload import PAGES
@@ -89,10 +90,18 @@ def _run(session: Session, options: argparse.Namespace) -> int:
     services.start()
     schema.begin_accounts(own)
     services.wait_until_healthy()
-    shop = Shop(web=addresses.web, gateway=addresses.gateway, partner=addresses.partner, token=schema.token(), mail_directory=VAR / "mail")
+    shop = Shop(
+        web=addresses.web,
+        gateway=addresses.gateway,
+        partner=addresses.partner,
+        token=schema.token(),
+        mail_directory=VAR / "mail",
+        environment=environment | {"SERVICE": "shell"},
+        repository=REPOSITORY,
+    )
     terminal.say(f"{len(TOPOLOGY.services)} services are healthy after {time.monotonic() - began:.1f} s.")
     stories = [_tell(session, shop, journey) for journey in JOURNEYS]
-    is_well = all(stories)
+    is_well = _sum_up(terminal, shop, stories)
     if options.once:
         session.services_grace = _GRACE_AFTER_WORK
         return 0 if is_well else 1
@@ -105,21 +114,52 @@ def _run(session: Session, options: argparse.Namespace) -> int:
         return 0 if is_well else 1
 
 
-def _tell(session: Session, shop: Shop, journey: Callable[[Shop], Story]) -> bool:
-    """Go one journey and print its story; say whether everything was as it must be."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What a journey came to, for the table at the end."""
+
+    part: str
+    cases: int = 0
+    checked: int = 0
+    problems: int = 1
+    seconds: float
+
+
+def _tell(session: Session, shop: Shop, journey: Callable[[Shop], Story]) -> _Told:
+    """Go one journey and print its story."""
     terminal = session.terminal
+    began = time.monotonic()
     under_way = Background("demo", lambda: journey(shop))
     session.wait_until(lambda: under_way.is_done, lambda: shop.doing, _DEMO_WITHIN)
+    seconds = time.monotonic() - began
     try:
         story = under_way.result()
     except DemoFailed as error:
         terminal.say(f"The demo failed. {error}")
-        return False
+        return _Told(part=journey.__name__, seconds=seconds)
     terminal.say()
     terminal.table(story.title, story.columns, story.rows, story.right)
     for claim in story.problems or story.proven:
         terminal.say(f"  {'✗' if story.problems else '✓'} {claim}")
-    return not story.problems
+    return _Told(part=story.title, cases=len(story.rows), checked=story.checked, problems=len(story.problems), seconds=seconds)
+
+
+def _sum_up(terminal: Terminal, shop: Shop, stories: Sequence[_Told]) -> bool:
+    """Print what happened in all, and say whether everything was as it must be."""
+    if not stories:
+        return True
+    rows = [
+        (told.part, str(told.cases), str(told.checked), str(told.problems), "✗" if told.problems else "✓", f"{told.seconds:.1f} s")
+        for told in stories
+    ]
+    terminal.say()
+    numbers = frozenset({"cases", "checked", "problems", "took"})
+    terminal.table("The whole morning", ("part", "cases", "checked", "problems", "well", "took"), rows, numbers)
+    letters = len(shop.get("/api/dead-letters?limit=100").body["items"])
+    terminal.say(
+        f"  {'✗' if letters else '✓'} {letters or 'no'} dead letters{': scripts/manage dead_letters list says why' if letters else ''}"
+    )
+    return letters == 0 and not any(told.problems for told in stories)
 
 
 def _tell_addresses(terminal: Terminal, addresses: Addresses, own: Secrets) -> None:

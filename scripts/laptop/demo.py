@@ -1,9 +1,12 @@
-"""A shop's morning in seconds, through the public API only: what a customer's program could do, and what must then be true."""
+"""A shop's morning in seconds, through the public API: what a customer's program could do, and what must then be true."""
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,6 +38,9 @@ class Shop:
     partner: str
     token: str
     mail_directory: Path
+    environment: Mapping[str, str]
+    """Of a command at the terminal."""
+    repository: Path
     doing: str = "opening the shop"
     """What is going on, for the progress line."""
 
@@ -46,6 +52,37 @@ class Shop:
 
     def put(self, path: str, body: Mapping[str, Any]) -> Answer:
         return _call("PUT", self.web + path, body, {"Authorization": f"Bearer {self.token}"})
+
+    def post_file(self, path: str, name: str, content: bytes, *, idempotency_key: str) -> Answer:
+        """The one file of a form, as a browser sends it."""
+        boundary = uuid.uuid4().hex
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        form = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Idempotency-Key": idempotency_key}
+        return _call("POST", self.web + path, form, {"Authorization": f"Bearer {self.token}", **headers})
+
+    def download(self, path: str) -> bytes:
+        """A file; the token does not follow a redirection into the storage."""
+        request = urllib.request.Request(self.web + path, headers={"Authorization": f"Bearer {self.token}"})  # noqa: S310 — our own address
+        try:
+            with urllib.request.build_opener(_WithoutToken).open(request, timeout=_ANSWER_WITHIN.total_seconds()) as answer:
+                content: bytes = answer.read()
+        except OSError as error:
+            raise DemoFailed(f"GET {self.web}{path} got no usable answer: {error}") from error
+        return content
+
+    def manage(self, *arguments: str) -> None:
+        """One of Django's commands, as by ``scripts/manage``."""
+        done = subprocess.run(
+            [sys.executable, "-m", "app.manage", *arguments],
+            env=dict(self.environment),
+            cwd=self.repository,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise DemoFailed(f"manage {' '.join(arguments)} ended with status {done.returncode}: {done.stderr[-500:]}")
 
     def order_fault(self, **fault: Any) -> None:
         """Make the gateway's next call of an operation go wrong."""
@@ -87,10 +124,20 @@ class Story:
     rows: list[Sequence[str]] = field(default_factory=list)
     proven: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    checked: int = 0
 
     def expect(self, is_so: bool, problem: str) -> None:
+        self.checked += 1
         if not is_so:
             self.problems.append(problem)
+
+
+class _WithoutToken(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *told: Any, **options: Any) -> urllib.request.Request | None:
+        request = super().redirect_request(*told, **options)
+        if request is not None:
+            request.remove_header("Authorization")
+        return request
 
 
 def _order_fault(server: str, fault: Mapping[str, Any]) -> None:
@@ -99,9 +146,9 @@ def _order_fault(server: str, fault: Mapping[str, Any]) -> None:
         raise DemoFailed(f"{server} refused the fault {fault}: {ordered.body}")
 
 
-def _call(method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Answer:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method, headers={**headers, "Content-Type": "application/json"})  # noqa: S310 — our own address
+def _call(method: str, url: str, body: Mapping[str, Any] | bytes | None, headers: Mapping[str, str]) -> Answer:
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json", **headers})  # noqa: S310 — our own address
     try:
         try:
             with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN.total_seconds()) as answer:  # noqa: S310

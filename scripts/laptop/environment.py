@@ -133,6 +133,7 @@ def application_environment(*, var: Path, addresses: Addresses, database: Databa
         "SQS_WAIT_TIME_SECONDS": "2",
         # The demo's morning passes in seconds.
         "TASK_DEFAULT_RATE_LIMIT": "",
+        "IMAGES_RATE_LIMIT": "",
         "EMAIL_URL": (var / "mail").as_uri(),
         "EMAIL_FROM": "shop@example.com",
         "STRIPE_API_KEY": own.stripe_api_key,

@@ -77,16 +77,16 @@ KINDS = {
         event=("order_id",),
         title="Your order {{ order_id }} is confirmed",
         text="We are packing it.",
-        by_mail=True,
     ),
     "order_cancelled": Kind(
         context=OrderCancelled,
         event=("order_id",),
         title="Your order {{ order_id }} was cancelled",
         text="{{ reason }}",
-        by_mail=True,
     ),
-    "report_ready": Kind(context=ReportReady, event=("report_id",), title="{{ title }} is ready", text="You can download it now."),
+    "report_ready": Kind(
+        context=ReportReady, event=("report_id",), title="{{ title }} is ready", text="You can download it now.", by_mail=True
+    ),
     "reminder": Kind(context=Reminder, event=("event_id",), title="{{ title }}", text="{{ text }}"),
 }
 

@@ -19,6 +19,8 @@ from app.workload.orders.models import LARGEST_TOTAL_MINOR, DailySales, Order, O
 SAGA = "orders.fulfil"
 _LONGEST_REASON = 500
 _LONGEST_CODE = 100
+#: Of a notification.
+_LONGEST_WORDS = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,6 +178,7 @@ def finish_order(order_id: str) -> str:
         if not order.is_final:
             order.state, order.finished_at = Order.State.FULFILLED, timezone.now()
             _save(order, "state", "finished_at")
+            _tell_owner(order, "order_confirmed")
     return order.state
 
 
@@ -189,6 +192,7 @@ def fail_order(order_id: str) -> str:
             order.failure_code = (saga.code if saga else "")[:_LONGEST_CODE] or "failed"
             order.failure_reason = (saga.reason if saga else "")[:_LONGEST_REASON]
             _save(order, "state", "finished_at", "failure_code", "failure_reason")
+            _tell_owner(order, "order_cancelled", reason=order.failure_reason[:_LONGEST_WORDS] or "It could not be fulfilled.")
     return order.state
 
 
@@ -211,6 +215,11 @@ def parse_id(order_id: str) -> uuid.UUID:
 
 def _out_of_stock(line: OrderLine) -> Refused:
     return Refused(f"Of {line.product} there are not {line.quantity} left.", code="out_of_stock")
+
+
+def _tell_owner(order: Order, kind: str, **context: str) -> None:
+    """Who placed it, in the shop's own pages; the customer has a mail."""
+    publish("notifications.user_notification", user_id=order.owner_id, kind=kind, context={"order_id": str(order.pk), **context})
 
 
 def _save(order: Order, *fields: str) -> None:

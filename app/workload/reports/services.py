@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 UNTOUCHED_FOR = timedelta(minutes=10)
 MOST_STARTS = 100
 MOST_FRUITLESS = 3
+#: Of a notification.
+_LONGEST_WORDS = 200
 UNFINISHED = (Report.State.REQUESTED, Report.State.RUNNING)
 _TASKS = {Report.Kind.LARGE: "reports.generate_large_report", Report.Kind.DAILY: "reports.generate_report_pdf"}
 
@@ -152,17 +154,24 @@ def _begin(report_id: str) -> Report:
 def _finish(report: Report, track: Track, position: Position, totals: dict[str, dict[str, int]] | None = None) -> None:
     with transaction.atomic():
         # | running ── finish, as the last to take the work ──▶ done |  done, failed ──▶ unchanged |
-        Report.objects.filter(pk=report.pk, state=Report.State.RUNNING).update(
+        is_first = Report.objects.filter(pk=report.pk, state=Report.State.RUNNING).update(
             state=Report.State.DONE,
             files=dict(position.files),
             totals=generating.totals_of(report) if totals is None else totals,
             finished_at=Now(),
             updated_at=Now(),
         )
+        if is_first and report.owner_id is not None:
+            _tell_owner(report)
         track.save(
             state=position.as_state(), current=position.total, total=position.total, label="finished", counts={"rows": position.rows}
         )
         publish("reports.delete_parts", report_id=str(report.pk))
+
+
+def _tell_owner(report: Report) -> None:
+    context = {"report_id": str(report.pk), "title": str(report)[:_LONGEST_WORDS]}
+    publish("notifications.user_notification", user_id=report.owner_id, kind="report_ready", context=context)
 
 
 def _go_on_later(report: Report, track: Track) -> None:

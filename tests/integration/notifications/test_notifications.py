@@ -24,7 +24,7 @@ from tests.support.quickly import quickly
 pytestmark = pytest.mark.django_db
 several_connections = pytest.mark.django_db(transaction=True)
 
-ORDER: dict[str, Any] = {"kind": "order_confirmed", "context": {"order_id": "1815"}}
+READY: dict[str, Any] = {"kind": "report_ready", "context": {"report_id": "1815", "title": "Garden, May"}}
 REMINDER: dict[str, Any] = {"kind": "reminder", "context": {"event_id": "call-ada", "title": "Call Ada", "text": "At noon."}}
 
 _NO_REQUESTS: tuple[Any, ...] = ({}, [], "null", "12", REMINDER | {"kind": "gossip"}, REMINDER | {"kind": 1}, REMINDER | {"more": 1})
@@ -55,9 +55,9 @@ def post(client: Client, body: Any, path: str = "/api/notifications", **headers:
 
 
 def test_an_event_is_shown_once_however_often_it_is_told(ada: Any) -> None:
-    shown = [services.notify(user_id=ada.pk, **ORDER) for _ in range(3)]
+    shown = [services.notify(user_id=ada.pk, **READY) for _ in range(3)]
     assert [bool(one) for one in shown] == [True, False, False]
-    assert Notification.objects.get().title == "Your order 1815 is confirmed"
+    assert Notification.objects.get().title == "Garden, May is ready"
     assert [message.task for message in OutboxMessage.objects.all()] == ["notifications.send_mail"]
 
 
@@ -80,7 +80,7 @@ def test_twins_at_once_show_it_once(ada: Any) -> None:
     def tell(_: int) -> Any:
         try:
             barrier.wait()
-            return services.notify(user_id=ada.pk, **ORDER)
+            return services.notify(user_id=ada.pk, **READY)
         finally:
             connections.close_all()
 
@@ -91,17 +91,17 @@ def test_twins_at_once_show_it_once(ada: Any) -> None:
 
 
 def test_the_mail_goes_out_once_and_names_the_event(ada: Any) -> None:
-    shown = services.notify(user_id=ada.pk, **ORDER)
+    shown = services.notify(user_id=ada.pk, **READY)
     assert shown
     assert [services.send_mail(str(shown.pk)) for _ in range(2)] == [True, False]
     (sent,) = mail.outbox
-    assert (sent.to, sent.subject) == (["ada@example.com"], "Your order 1815 is confirmed")
+    assert (sent.to, sent.subject) == (["ada@example.com"], "Garden, May is ready")
     assert str(shown.pk) in sent.extra_headers["Message-ID"]
 
 
 def test_a_mail_that_can_never_go_says_why_and_one_that_can_later_stays_due(ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = get_user_model().objects.create(username="nobody")
-    first, second = services.notify(user_id=nobody.pk, **ORDER), services.notify(user_id=ada.pk, **ORDER)
+    first, second = services.notify(user_id=nobody.pk, **READY), services.notify(user_id=ada.pk, **READY)
     assert first
     assert second
     assert services.send_mail(str(first.pk)) is False
@@ -221,14 +221,14 @@ def test_without_a_token_there_is_no_answer(db: None) -> None:
 
 
 def test_staff_sees_them_and_others_do_not(ada: Any) -> None:
-    services.notify(user_id=ada.pk, **ORDER)
+    services.notify(user_id=ada.pk, **READY)
     visitor, staff = Client(), Client()
     assert visitor.get("/notifications/").status_code == 302
     visitor.force_login(ada)
     assert visitor.get("/notifications/").status_code in (302, 403)
     staff.force_login(get_user_model().objects.create(username="staff", is_staff=True, is_superuser=True))
-    assert "Your order 1815 is confirmed" in staff.get("/notifications/").content.decode()
-    assert "Your order 1815" not in staff.get("/notifications/", {"mailing": "mailed"}).content.decode()
+    assert "Garden, May is ready" in staff.get("/notifications/").content.decode()
+    assert "Garden, May" not in staff.get("/notifications/", {"mailing": "mailed"}).content.decode()
     for query in ({"mailing": "\0"}, {"page": "x"}, {"page": "-1"}):
         assert staff.get("/notifications/", query).status_code == 200
     assert staff.get("/admin/notifications/notification/").status_code == 200
@@ -243,7 +243,7 @@ def test_a_redelivered_notification_and_a_second_job_show_one_and_mail_one(stack
         "from django.db import transaction\nfrom app.engine.outbox.publisher import publish\n"
         "from app.engine.outbox.background import background_relay\nbackground_relay.wake = lambda: None\n"
         "with transaction.atomic():\n"
-        "    for _ in range(3): publish('notifications.user_notification', user_id=1, kind='order_confirmed', context={'order_id': '7'})\n"
+        "    for _ in range(3): publish('notifications.user_notification', user_id=1, kind='report_ready', context={'report_id': '7', 'title': 'May'})\n"
     )
     assert told.returncode == 0, told.stderr
     stack.start("outbox-relay")
@@ -255,8 +255,8 @@ def test_a_redelivered_notification_and_a_second_job_show_one_and_mail_one(stack
     stack.start("worker-notifications", "worker-emails")
 
     shown = "SELECT event, mailing FROM notifications_notification"
-    eventually(lambda: stack.query(shown), [("order_confirmed:7", "mailed")], within=30)
+    eventually(lambda: stack.query(shown), [("report_ready:7", "mailed")], within=30)
     eventually(lambda: (stack.depth("notifications"), stack.depth("emails")), ((0, 0), (0, 0)), within=20)
-    assert stack.query(shown) == [("order_confirmed:7", "mailed")]
+    assert stack.query(shown) == [("report_ready:7", "mailed")]
     mails = "".join(path.read_text() for path in (stack.directory / "mail").iterdir())
     assert mails.count("Message-ID:") == 1

@@ -173,7 +173,7 @@ _hostile = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), _hostile, min_size=1, max_size=len(NAMES)))
-@settings(database=None, deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_whatever_the_variables_hold_the_answer_is_an_environment_or_a_list_of_problems(changes: dict[str, str]) -> None:
     marked = {name: f"{value}hunter2" if name in SECRETS else value for name, value in changes.items()}
     try:

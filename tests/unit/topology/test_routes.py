@@ -40,7 +40,7 @@ def test_a_misspelt_task_has_no_queue(task: str) -> None:
 
 
 @given(st.one_of(st.text(max_size=40), st.from_regex(r"(payments|mailings|images|reports|celery|engine)\.[a-z_]{1,20}", fullmatch=True)))
-@settings(database=None, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_every_name_whatever_it_is_has_the_queue_of_a_pattern_that_fits_or_none(task: str) -> None:
     queue = TOPOLOGY.queue_for(task)
 

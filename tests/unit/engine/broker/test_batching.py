@@ -175,7 +175,7 @@ def test_while_a_bad_message_is_looked_for_one_without_an_answer_ends_the_search
         max_size=40,
     )
 )
-@settings(database=None, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_position_is_lost_doubled_or_reordered_within_its_queue(messages: list[tuple[str, int]]) -> None:
     bodies = {size: "x" * size for _, size in messages}
     client = FakeSqs()
