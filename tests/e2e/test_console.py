@@ -2,14 +2,21 @@
 
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
+from django.urls import Resolver404, resolve
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
+from app.config.workload import PAGES
 from app.topology import TOPOLOGY
+from scripts.laptop.demo import Shop
+from scripts.laptop.journeys import JOURNEYS
+from tests.support.environment import REPOSITORY
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE_WIDTH = 360
@@ -18,6 +25,7 @@ REFRESHED_MS = 10_000
 
 
 class Site(Protocol):
+    stack: Any
     url: str
     username: str
     password: str
@@ -215,3 +223,59 @@ def test_the_browser_has_nothing_to_complain_about_before_the_login(visitor: Pag
     visitor.goto("/login/", wait_until="networkidle")
 
     assert complaints == []
+
+
+# -- the pages of the workload -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _morning(site: Site) -> None:
+    """The demo has been here: the pages are full."""
+    deployment = site.stack
+    deployment.network.habits(duplicates=0, lost_receives=0)
+    shop = Shop(
+        web=site.url,
+        gateway=deployment.environment["STRIPE_API_BASE"],
+        partner=deployment.environment["PARTNER_API_BASE"],
+        token=deployment.token,
+        mail_directory=Path(deployment.directory) / "mail",
+        environment=deployment.environment | {"SERVICE": "shell"},
+        repository=REPOSITORY,
+    )
+    stories = [journey(shop) for journey in JOURNEYS]
+    assert [problem for story in stories for problem in story.problems] == []
+
+
+def _has_things(mount: str) -> bool:
+    """Whether its list leads to a page for each thing."""
+    try:
+        resolve(f"/{mount}{uuid.uuid4()}/")
+    except Resolver404:
+        return False
+    return True
+
+
+def _check(page: Page, path: str) -> None:
+    """Nothing to complain about, nothing beyond the edge of a phone, dark where the system is."""
+    complaints = complaints_of(page)
+    page.goto(path, wait_until="networkidle")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    red, green, blue = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]
+    assert int(red) + int(green) + int(blue) < 3 * 64, path
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH, path
+    assert complaints == [], path
+
+
+@pytest.mark.usefixtures("_morning")
+@pytest.mark.parametrize("mount", PAGES)
+def test_the_pages_of_the_workload_and_the_first_thing_on_each_are_well(operator: Page, mount: str) -> None:
+    operator.set_viewport_size({"width": PHONE_WIDTH, "height": 740})
+    operator.emulate_media(color_scheme="dark")
+
+    _check(operator, f"/{mount}")
+
+    if _has_things(mount):
+        links = [link.get_attribute("href") or "" for link in operator.locator("main a").all()]
+        things = [link for link in links if re.fullmatch(rf"/{mount}[0-9a-f-]{{36}}/", link)]
+        assert things, f"the list /{mount} leads nowhere: {links}"
+        _check(operator, things[0])

@@ -1,4 +1,4 @@
-"""``/api/mailings``: campaigns of the token's owner, for owners who may make campaigns."""
+"""``/api/mailings``: campaigns of the token's owner, for owners who may make campaigns; and single mails, for who may send them."""
 
 import re
 import uuid
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Path, Router, Schema
 from pydantic import AfterValidator, ConfigDict, Field
 
 from app.api.addresses import address_of
@@ -18,13 +18,14 @@ from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.progress.reading import read
 from app.workload.mailings import services
-from app.workload.mailings.errors import StateContradicts, TemplateInvalid
+from app.workload.mailings.errors import RecipientUnknown, StateContradicts, TemplateInvalid
 from app.workload.mailings.letters import TEMPLATES
-from app.workload.mailings.models import Campaign
+from app.workload.mailings.models import LONGEST_EVENT, Campaign, Mail
 
 router = Router(tags=["mailings"])
 
 PERMISSION = "mailings.add_campaign"
+MAIL_PERMISSION = "mailings.add_mail"
 MOST_RECIPIENTS = 5000
 """In one request; a longer list comes in several."""
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f]+@[^\s@<>,;:\"()\[\]\\\x00-\x1f\x7f]+\.[^\s@.<>,;:\"()\[\]\\\x00-\x1f\x7f]+")
@@ -135,6 +136,35 @@ class CampaignPage(Schema):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last.")
 
 
+class MailRequest(RequestBody):
+    """One mail to one user, about something that happened."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": 1, "template": "apology", "event": "apology:1815", "context": {"order_id": "1815", "reason": "It is sold out."}}
+            ]
+        }
+    )
+
+    user_id: Annotated[int, Field(ge=1, lt=2**63)]
+    template: Annotated[str, Field(max_length=64, json_schema_extra={"enum": sorted(TEMPLATES)})]
+    event: Annotated[str, Field(min_length=1, max_length=LONGEST_EVENT, pattern=r"^[\w.:-]+$", description="An event has one mail.")]
+    context: dict[str, Any]
+
+
+class MailAnswer(Schema):
+    """What became of the mail of an event."""
+
+    event: str
+    template: str
+    user_id: int | None
+    state: Mail.State = Field(description="`sent`, `refused`, `skipped` and `uncertain` are final.")
+    reason: str | None = Field(description="Why it was not sent, or nobody knows.")
+    settled_at: datetime | None
+    links: Links
+
+
 _POSTED = problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
@@ -161,6 +191,34 @@ def list_campaigns(
     mine = Campaign.objects.filter(owner_id=request.user.pk)
     page, next_cursor = page_of(mine, limit=limit, cursor=cursor)
     return CampaignPage(items=[_answer(request, campaign) for campaign in page], next_cursor=next_cursor)
+
+
+@router.post(
+    "/mails",
+    response={201: MailAnswer},
+    summary="Mail one user",
+    openapi_extra=problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
+)
+def create_mail(request: HttpRequest, payload: MailRequest, idempotency_key: IdempotencyKey = None) -> HttpResponse:
+    """Have one user mailed in the background, once per event: the same request again changes nothing."""
+    _check_right(request, MAIL_PERMISSION, "mail users")
+    return answer_once(request, idempotency_key, lambda: _request_mail(request, payload))
+
+
+@router.get(
+    "/mails/{event}",
+    response=MailAnswer,
+    summary="Read the mail of an event",
+    url_name="mail",
+    openapi_extra=problem_responses(401, 403, 404, 422, 503),
+)
+def read_mail(request: HttpRequest, event: Annotated[str, Path(max_length=LONGEST_EVENT)]) -> MailAnswer:
+    """What became of it."""
+    _check_right(request, MAIL_PERMISSION, "mail users")
+    mail = None if "\0" in event else Mail.objects.filter(event=event).first()
+    if mail is None:
+        raise Problem(404, detail=f"There is no mail of the event {event}.")
+    return _mail_answer(request, mail)
 
 
 @router.get(
@@ -201,11 +259,11 @@ def cancel_campaign(request: HttpRequest, campaign_id: uuid.UUID, idempotency_ke
     return _change(request, campaign_id, idempotency_key, services.cancel)
 
 
-def _check_right(request: HttpRequest) -> None:
+def _check_right(request: HttpRequest, permission: str = PERMISSION, what: str = "make campaigns") -> None:
     if not request.user.is_authenticated:
         raise standard_problem(401)
-    if not request.user.has_perm(PERMISSION):
-        raise Problem(403, detail=f"The owner of this token may not make campaigns: give the user the permission {PERMISSION}.")
+    if not request.user.has_perm(permission):
+        raise Problem(403, detail=f"The owner of this token may not {what}: give the user the permission {permission}.")
 
 
 def _mine(request: HttpRequest, campaign_id: uuid.UUID) -> Campaign:
@@ -232,6 +290,30 @@ def _create(request: HttpRequest, payload: CampaignRequest) -> Answer:
     except TemplateInvalid as error:
         raise _refused("context" if payload.template in TEMPLATES else "template", str(error)) from error
     return Answer(status=201, body=_answer(request, campaign).model_dump(mode="json"))
+
+
+def _request_mail(request: HttpRequest, payload: MailRequest) -> Answer:
+    try:
+        mail = services.request_mail(user_id=payload.user_id, template_id=payload.template, event=payload.event, context=payload.context)
+    except TemplateInvalid as error:
+        raise _refused("context" if payload.template in TEMPLATES else "template", str(error)) from error
+    except RecipientUnknown as error:
+        raise _refused("user_id", f"There is no user {payload.user_id} with an address.") from error
+    except StateContradicts as error:
+        raise Problem(409, title="The event has another mail", detail=str(error)) from error
+    return Answer(status=201, body=_mail_answer(request, mail).model_dump(mode="json"))
+
+
+def _mail_answer(request: HttpRequest, mail: Mail) -> MailAnswer:
+    return MailAnswer(
+        event=mail.event or "",
+        template=mail.template_id,
+        user_id=mail.user_id,
+        state=Mail.State(mail.state),
+        reason=mail.reason or None,
+        settled_at=mail.settled_at,
+        links=Links(self=address_of(request, "mail", event=mail.event)),
+    )
 
 
 def _change(

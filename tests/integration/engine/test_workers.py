@@ -33,7 +33,7 @@ def _ended(worker: Any) -> set[str]:
 def test_a_worker_is_listed_while_it_lives_and_gone_when_it_stops(stack: Any) -> None:
     (worker,) = stack.start("worker-emails", RELEASE="v42")
 
-    assert _workers(stack) == [["worker-emails", ["emails"], 4, "v42"]]
+    eventually(lambda: _workers(stack), [["worker-emails", ["emails"], 4, "v42"]], within=20)
     assert worker.stop() == 0
     assert _workers(stack) == []
 

@@ -49,6 +49,63 @@ def test_a_campaign_is_made_started_and_followed(client: Client, server: MailSer
     assert sorted(server.recipients()) == ["ada@example.com", "alan@example.com", "grace@example.com"]
 
 
+MAIL: dict[str, Any] = {"template": "apology", "event": "apology:1815", "context": {"order_id": "1815", "reason": "It is sold out."}}
+
+
+def test_one_user_is_mailed_once_per_event(client: Client, owner: Any, server: MailServer) -> None:
+    asked = [post(client, MAIL | {"user_id": owner.pk}, "/api/mailings/mails") for _ in range(2)]
+    assert [(answer.status_code, answer.json()["state"]) for answer in asked] == [(201, "pending")] * 2
+    assert OutboxMessage.objects.count() == 1
+    work_off()
+    told = client.get(asked[0].json()["links"]["self"])
+    assert (told.status_code, told.json()["state"], told.json()["reason"]) == (200, "sent", None)
+    assert server.recipients() == ["owner@example.com"]
+
+    another = post(client, MAIL | {"user_id": owner.pk, "context": {"order_id": "1815", "reason": "Broken."}}, "/api/mailings/mails")
+    assert another.status_code == 409
+    assert "another user, template or context" in another.json()["detail"]
+    assert client.get("/api/mailings/mails/apology:1").status_code == 404
+    assert client.get("/api/mailings/mails/%00").status_code in (404, 422)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_id": 10**9},
+        {"user_id": "1"},
+        {"user_id": 2**63},
+        {"user_id": 0},
+        {"template": "gossip"},
+        {"template": 1},
+        {"event": ""},
+        {"event": "e" * 201},
+        {"event": "a/b"},
+        {"event": "nul\0"},
+        {"context": {}},
+        {"context": {"order_id": "1815", "reason": "x", "more": 1}},
+        {"context": None},
+        {"from": "eve@example.com"},
+    ],
+    ids=str,
+)
+def test_a_mail_that_makes_no_sense_is_refused_at_once_and_enqueues_nothing(client: Client, owner: Any, changes: dict[str, Any]) -> None:
+    response = quickly(lambda: post(client, MAIL | {"user_id": owner.pk} | changes, "/api/mailings/mails"))
+    assert response.status_code == 422, response.content
+    assert response.json()["errors"]
+    assert not Mail.objects.exists()
+    assert not OutboxMessage.objects.exists()
+
+
+def test_who_may_not_mail_users_does_not(db: None) -> None:
+    nobody = get_user_model().objects.create(username="nobody", email="nobody@example.com")
+    client = Client(headers={"Authorization": f"Bearer {issue_token(nobody, 'tests')}"})
+    refused = post(client, MAIL | {"user_id": nobody.pk}, "/api/mailings/mails")
+    assert refused.status_code == 403
+    assert "mailings.add_mail" in refused.json()["detail"]
+    assert client.get("/api/mailings/mails/apology:1815").status_code == 403
+    assert post(Client(), MAIL | {"user_id": nobody.pk}, "/api/mailings/mails").status_code == 401
+
+
 def test_an_audience_is_found_at_the_start(client: Client, server: MailServer) -> None:
     made = post(client, without("recipients", audience={"is_staff": False})).json()
     assert made["totals"]["total"] == 0

@@ -19,6 +19,7 @@ def _without_register(monkeypatch: pytest.MonkeyPatch) -> None:
 def define_task() -> Iterator[DefineTask]:
     """``define_task("letters.write", time_limit=…)``: a registered task that is gone after the test."""
     names: list[str] = []
+    app = current_app._get_current_object()  # a test may make an application, which then is the current one
 
     def define(name: str, body: Callable[..., Any] = lambda: None, **options: Any) -> Any:
         # Celery knows tasks of one function by the function: each needs its own.
@@ -26,8 +27,8 @@ def define_task() -> Iterator[DefineTask]:
             return body(*args, **kwargs)
 
         names.append(name)
-        return current_app.task(name=name, typing=False, shared=False, **options)(run)
+        return app.task(name=name, typing=False, shared=False, **options)(run)
 
     yield define
     for name in names:
-        current_app.tasks.pop(name, None)
+        app.tasks.pop(name, None)
