@@ -22,6 +22,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "integrations.sync": {"task": "integrations.sync_user_data", "schedule": timedelta(hours=1), "options": {"expire_seconds": 3600}},
     "reports.generate_daily_reports": {"task": "reports.generate_daily_reports", "schedule": _WEEKDAYS_AT_8, "missed": Missed.ALL},
     "reports.resume_unfinished": {"task": "reports.resume_unfinished", "schedule": timedelta(minutes=5)},
+    "reports.forget_old_reports": {"task": "reports.forget_old_reports", "schedule": timedelta(hours=1)},
     "engine.forget_old_effects": {"task": "engine.forget_old_effects", "schedule": timedelta(hours=1)},
     "engine.forget_old_progress": {"task": "engine.forget_old_progress", "schedule": timedelta(hours=1)},
     "engine.forget_old_permits": {"task": "engine.forget_old_permits", "schedule": timedelta(hours=1)},

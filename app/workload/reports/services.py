@@ -26,6 +26,7 @@ from app.workload.reports.sources import SOURCES
 logger = logging.getLogger(__name__)
 
 UNTOUCHED_FOR = timedelta(minutes=10)
+KEPT_FOR = timedelta(days=90)
 MOST_STARTS = 100
 MOST_FRUITLESS = 3
 #: Of a notification.
@@ -109,6 +110,23 @@ def delete_parts(report_id: str) -> int:
     return deleted
 
 
+def forget_old_reports(limit: int = 100) -> int:
+    """Delete final reports that were asked for more than 90 days ago, have their files deleted, and return how many reports that were."""
+    with transaction.atomic():
+        old = Report.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).exclude(state__in=UNFINISHED)
+        found = list(old.order_by("created_at").select_for_update(skip_locked=True)[:limit])
+        for report in found:
+            publish("reports.delete_files", report_id=str(report.pk))
+            report.delete()
+    return len(found)
+
+
+def delete_files(report_id: str) -> int:
+    """Delete the files of a report that is gone, and return how many that were; none of one that is there."""
+    pk = _parse_id(report_id)
+    return 0 if Report.objects.filter(pk=pk).exists() else files.delete_all_but(pk, ())
+
+
 def resume_unfinished(limit: int = 100) -> int:
     """Publish reports again that nobody has touched for ten minutes, the longest waiting first, and return how many.
 
@@ -136,8 +154,15 @@ def resume_unfinished(limit: int = 100) -> int:
 
 def _find(report_id: str) -> Report:
     try:
-        return Report.objects.select_related("department").get(pk=uuid.UUID(report_id))
-    except (Report.DoesNotExist, ValueError, TypeError, AttributeError) as error:
+        return Report.objects.select_related("department").get(pk=_parse_id(report_id))
+    except Report.DoesNotExist as error:
+        raise ReportUnknown(f"There is no report {report_id!r}. Discard this job.") from error
+
+
+def _parse_id(report_id: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(report_id)
+    except (ValueError, TypeError, AttributeError) as error:
         raise ReportUnknown(f"There is no report {report_id!r}. Discard this job.") from error
 
 

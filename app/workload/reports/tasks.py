@@ -36,6 +36,18 @@ def delete_parts(*, report_id: str) -> int:
     return services.delete_parts(report_id)
 
 
+@shared_task(name="reports.delete_files")
+def delete_files(*, report_id: str) -> int:
+    """Delete the files of a report that is gone. Twice or killed half-way: what is gone is gone, and the rest goes then."""
+    return services.delete_files(report_id)
+
+
+@shared_task(name="reports.forget_old_reports")
+def forget_old_reports() -> int:
+    """Delete reports of more than 90 days. Twice: others go. Killed: rows and the jobs that delete their files are one transaction."""
+    return services.forget_old_reports()
+
+
 @shared_task(name="reports.resume_unfinished")
 def resume_unfinished() -> int:
     """Publish forgotten reports again. Twice: what was just published is not forgotten any more. Killed: it is one transaction."""

@@ -347,6 +347,28 @@ def test_a_report_that_was_begun_too_often_has_failed(report: Report) -> None:
     assert (report.state, report.failure_reason) == ("failed", "It was begun 100 times and never came to its end.")
 
 
+def test_old_reports_go_with_their_files_and_unfinished_ones_stay(report: Report, owner: AbstractBaseUser, storage: Any) -> None:
+    make(report)
+    report.refresh_from_db()
+    waiting = services.request_report(owner=owner, department_code=None, first_day=FIRST_DAY, last_day=LAST_DAY)
+    young = services.request_report(owner=owner, department_code=None, first_day=FIRST_DAY, last_day=LAST_DAY)
+    make(young)
+    Report.objects.filter(pk__in=[report.pk, waiting.pk]).update(created_at=timezone.now() - services.KEPT_FOR - timedelta(days=1))
+
+    # A message that was made by hand deletes no files of a report that is there.
+    assert services.delete_files(str(report.pk)) == 0
+    assert (services.forget_old_reports(), services.forget_old_reports()) == (1, 0)
+
+    assert set(Report.objects.values_list("pk", flat=True)) == {waiting.pk, young.pk}
+    assert published().count("reports.delete_files") == 1
+    assert services.delete_files(str(report.pk)) > 0
+    assert services.delete_files(str(report.pk)) == 0
+    assert not any(storage.exists(file["name"]) for file in report.files.values())
+    assert_right(young, storage)
+    with pytest.raises(ReportUnknown):
+        services.delete_files("x")
+
+
 def test_the_command_books_samples(db: None) -> None:
     call_command("record_sample_sales", rows=1000, days=3)
 
