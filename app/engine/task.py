@@ -12,6 +12,7 @@ from celery.exceptions import Reject, Retry
 from celery.result import AsyncResult
 from celery.utils.time import get_exponential_backoff_interval
 
+from app.engine import soft_limit
 from app.engine.broker.bulk import Arguments, checked, publish_many
 from app.engine.broker.put_off import PutOff, times_put_off
 from app.engine.circuit_breaker.errors import CircuitOpen
@@ -80,6 +81,7 @@ class Task(DjangoTask):
         if request.called_directly or request._protected:  # noqa: SLF001 — Celery's own mark of a run that has begun
             return super().__call__(*args, **kwargs)
         request._protected = 1  # noqa: SLF001 — the same
+        soft_limit.begin_run()
         try:
             # A unique job keeps its key while it runs, and also if it is excused: it comes again.
             with held(request):

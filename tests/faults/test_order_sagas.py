@@ -60,19 +60,7 @@ class Shop:
         stack.network.habits(duplicates=0.02, lost_receives=0)
         for queue in ("default", "emails"):
             stack.shorten_visibility(queue, VISIBILITY_SECONDS)
-            url = stack.queue_url(queue)
-            policy = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
-            lenient = re.sub(r'"maxReceiveCount": \d+', '"maxReceiveCount": 100', policy)
-            stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": lenient})
-
-    def bury_after(self, receives: int) -> None:
-        url = self.stack.queue_url("default")
-        policy = json.dumps({"deadLetterTargetArn": self._dead_letters(), "maxReceiveCount": receives})
-        self.stack.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
-
-    def _dead_letters(self) -> str:
-        url = self.stack.dead_letter_url("default")
-        return str(self.stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+            stack.bury_after(queue, 100)
 
     def repair(self) -> int:
         """As ``engine.repair_sagas``, ten minutes later."""
@@ -221,19 +209,22 @@ def test_a_kill_at_every_boundary_forwards_and_backwards_leaves_all_done_or_all_
 def test_a_step_that_kills_its_workers_until_it_is_buried_turns_the_saga_back(shop: Shop) -> None:
     (order,) = shop.place(("deadly", 5, 1, "pm_card_visa"))
     shop.die(order, "step", "reserve", "kills")
-    shop.bury_after(3)
+    shop.stack.bury_after("default", 3)
     shop.open()
     buried = "SELECT a.attempts FROM sagas_act a JOIN sagas_saga s ON s.id = a.saga_id WHERE s.subject = %s AND a.name = 'reserve'"
     try:
         eventually(lambda: shop.stack.query(buried, order), lambda found: bool(found) and found[0][0] >= 3, within=120)
         eventually(lambda: sum(shop.stack.depth("default")), 0, within=60)
-        # The clerk of the relay says in the ledger that the job is dead; until then it may be alive.
-        eventually(
-            lambda: (shop.repair(), shop.stack.query("SELECT code FROM sagas_saga WHERE subject = %s", order))[1], [("lost",)], within=120
+        # The clerk of the relay says in the ledger that the job is dead. Until then it may be alive, and is not looked at again for minutes.
+        ((job,),) = shop.stack.query(
+            "SELECT a.task_id FROM sagas_act a JOIN sagas_saga s ON s.id = a.saga_id WHERE s.subject = %s AND a.name = 'reserve'", order
         )
+        eventually(lambda: json.loads(shop.stack.manage("job", job, "--json").stdout)["state"], "dead", within=120)
+        shop.repair()
+        assert shop.stack.query("SELECT code FROM sagas_saga WHERE subject = %s", order) == [("lost",)]
         ends = shop.await_end([order], within=120)
     finally:
-        shop.bury_after(100)
+        shop.stack.bury_after("default", 100)
 
     assert ends == {order: "failed"}
     assert shop.money(order) == {"capture": 1, "refund": 1}

@@ -214,7 +214,14 @@ def outlive(shop: Shop, *, kills: int) -> None:
         said, _ = each.communicate(timeout=120)
         assert each.returncode == 0, said
     assert shop.letters() == []
-    eventually(lambda: not shop.look() and shop.dead("default") + shop.dead("emails") == 0, within=500)
+
+    def are_all_sent() -> bool:
+        # What a killed one had in hand is dead again when its lease is over, and somebody repeats the order.
+        if shop.look():
+            shop.redriven("--all")
+        return not shop.letters() and shop.dead("default") + shop.dead("emails") == 0
+
+    eventually(are_all_sent, within=500)
 
 
 def test_each_letter_is_one_effect_whoever_is_killed_while_two_send_them_back(shop: Shop) -> None:

@@ -272,6 +272,12 @@ class Stack:
         )["Attributes"]
         return int(attributes["ApproximateNumberOfMessages"]), int(attributes["ApproximateNumberOfMessagesNotVisible"])
 
+    def bury_after(self, queue: str, receives: int) -> None:
+        """How often a message may be received before it is a dead letter."""
+        dead = self.sqs.get_queue_attributes(QueueUrl=self.dead_letter_url(queue), AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": receives})
+        self.sqs.set_queue_attributes(QueueUrl=self.queue_url(queue), Attributes={"RedrivePolicy": policy})
+
     def shorten_visibility(self, queue: str, seconds: int) -> None:
         """So that a test need not wait for a crash to be noticed."""
         self.sqs.set_queue_attributes(QueueUrl=self.queue_url(queue), Attributes={"VisibilityTimeout": str(seconds)})

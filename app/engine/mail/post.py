@@ -7,6 +7,7 @@ open ── no ──▶ MailUnavailable
                └─ silence ▶ MailUncertain
 """
 
+from datetime import datetime
 from email.utils import parseaddr
 from smtplib import (
     SMTPAuthenticationError,
@@ -23,6 +24,7 @@ from anymail.exceptions import AnymailAPIError, AnymailError
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
+from app.engine.mail.acceptance import was_accepted
 from app.engine.mail.errors import MailDeferred, MailRefused, MailUnavailable, MailUncertain
 
 _PERMANENT_REPLIES = 500
@@ -52,6 +54,15 @@ def send(mail: EmailMessage) -> None:
     """Send one mail over a connection of its own. Raises what :meth:`Post.send` raises."""
     with Post() as post:
         post.send(mail)
+
+
+def send_unless_accepted(mail: EmailMessage, since: datetime) -> None:
+    """Send one mail, unless the server can be asked and has had it at ``since`` or later: another run may have died right after sending.
+
+    ``mail`` has a Message-ID header. Raises what :meth:`Post.send` raises.
+    """
+    if not was_accepted(mail.extra_headers["Message-ID"], since):
+        send(mail)
 
 
 class Post:

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from app.engine.mail.errors import MailRefused
-from app.engine.mail.post import message_id, send
+from app.engine.mail.post import message_id, send_unless_accepted
 from app.engine.outbox.publisher import publish
 from app.workload.notifications.errors import NotificationInvalid, NotificationUnknown
 from app.workload.notifications.kinds import read_event
@@ -57,8 +57,8 @@ def notify(*, user_id: Any, kind: Any, context: Any) -> Notification | None:
 def send_mail(notification_id: str) -> bool:
     """Mail a notification that is due to be, and return whether this call did.
 
-    Once, as twins wait for each other at the row. At least once when killed between sending and committing: the second mail then has the
-    same Message-ID. What the server refuses for good stands at the row with its reason. Raises what may be tried again.
+    Once, as twins wait for each other at the row. At least once when killed between sending and committing, but for the local files, which
+    are asked: the second mail then has the same Message-ID. What the server refuses for good stands at the row with its reason. Raises what may be tried again.
     """
     with transaction.atomic():
         try:
@@ -83,7 +83,7 @@ def _refusal_of(notification: Notification) -> str:
     if not notification.user.email:
         return "The user has no address."
     try:
-        send(_mail_of(notification))
+        send_unless_accepted(_mail_of(notification), notification.created_at)
     except MailRefused as refused:
         return str(refused)
     return ""

@@ -19,5 +19,5 @@ def user_notification(*, user_id: int, kind: str, context: dict[str, Any]) -> bo
 @shared_task(name="notifications.send_mail")
 def send_mail(*, notification_id: str) -> bool:
     """Mail a notification. Twice: the row says that it was sent. Killed between sending and marking: the mail goes out again, with the
-    same Message-ID; no mail server can do better."""
+    same Message-ID, but for the local files, which are asked."""
     return services.send_mail(notification_id)

@@ -5,14 +5,17 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from app.engine.mail.post import message_id, send
+from app.engine.mail.post import message_id, send_unless_accepted
 from app.engine.sagas.conductor import saga_of
 from app.workload.orders.models import Order
 from app.workload.orders.services import SAGA, locked_order
 
 
 def send_confirmation(order_id: str) -> bool:
-    """Mail what is on its way, and return whether this call did. Twins wait for each other at the row; at least once when killed."""
+    """Mail what is on its way, and return whether this call did. Twins wait for each other at the row.
+
+    Once with local files; with SMTP and SES, which cannot be asked, at least once when killed.
+    """
     with transaction.atomic():
         order = locked_order(order_id)
         if order.confirmation_sent_at is not None:
@@ -38,11 +41,10 @@ def send_apology(order_id: str) -> bool:
 
 def _send(order: Order, kind: str, subject: str, more: dict[str, str]) -> None:
     lines = order.lines.select_related("product", "order")
-    send(
-        EmailMessage(
-            subject=subject,
-            body=render_to_string(f"orders/{kind}.txt", {"order": order, "lines": lines, **more}),
-            to=[order.customer_email],
-            headers={"Message-ID": message_id(f"order-{order.pk}-{kind}")},
-        )
+    mail = EmailMessage(
+        subject=subject,
+        body=render_to_string(f"orders/{kind}.txt", {"order": order, "lines": lines, **more}),
+        to=[order.customer_email],
+        headers={"Message-ID": message_id(f"order-{order.pk}-{kind}")},
     )
+    send_unless_accepted(mail, order.created_at)

@@ -80,8 +80,8 @@ def fail_order(*, order_id: str) -> str:
 
 @shared_task(name="orders.send_confirmation", **PATIENT)
 def send_confirmation(*, order_id: str) -> bool:
-    """Mail the customer what is on its way. Twice: the row says that it was sent. Killed between sending and marking: the mail goes out
-    again, with the same Message-ID; no mail server can do better."""
+    """Mail the customer what is on its way. Twice: the row says that it was sent. Killed between sending and marking: the local files are
+    asked; SMTP and SES cannot be, and the mail goes out again, with the same Message-ID."""
     return mails.send_confirmation(order_id)
 
 

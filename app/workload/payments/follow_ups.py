@@ -6,7 +6,7 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from app.engine.mail.post import message_id, send
+from app.engine.mail.post import message_id, send_unless_accepted
 from app.workload.payments.errors import PaymentNotCaptured
 from app.workload.payments.models import Balance, BalanceEntry, Payment, Posting, Refund
 from app.workload.payments.services import locked_payment, parse_id
@@ -15,8 +15,8 @@ from app.workload.payments.services import locked_payment, parse_id
 def send_confirmation(payment_id: str) -> bool:
     """Mail the customer that the payment was captured, and return whether this call did.
 
-    Once, as twins wait for each other at the row. At least once when killed between sending and committing: the second mail then
-    has the same Message-ID, by which mail programs know it. The row is locked for as long as the mail server takes.
+    Once, as twins wait for each other at the row. At least once when killed between sending and committing, but for the local files, which
+    are asked: the second mail then has the same Message-ID, by which mail programs know it. The row is locked for as long as the server takes.
 
     Raises what :meth:`app.engine.mail.post.Post.send` raises.
     """
@@ -24,7 +24,7 @@ def send_confirmation(payment_id: str) -> bool:
         payment = _captured(payment_id)
         if payment.confirmation_sent_at is not None:
             return False
-        send(_confirmation_of(payment))
+        send_unless_accepted(_confirmation_of(payment), payment.created_at)
         payment.confirmation_sent_at = timezone.now()
         payment.save(update_fields=["confirmation_sent_at"])
     return True
@@ -39,7 +39,7 @@ def send_refund_notice(payment_id: str) -> bool:
             raise PaymentNotCaptured(f"The {payment} is not refunded; only of refunded payments the customer is told so.")
         if refund.notice_sent_at is not None:
             return False
-        send(_notice_of(payment, refund))
+        send_unless_accepted(_notice_of(payment, refund), refund.created_at)
         refund.notice_sent_at = timezone.now()
         refund.save(update_fields=["notice_sent_at"])
     return True

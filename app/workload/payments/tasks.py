@@ -56,7 +56,7 @@ def refund_reference(
 @shared_task(name="payments.send_confirmation")
 def send_confirmation(*, payment_id: str) -> bool:
     """Mail the customer. Twice: the row says that it was sent. Killed between sending and marking: the mail goes out again,
-    with the same Message-ID; no mail server can do better."""
+    with the same Message-ID, but for the local files, which are asked."""
     return follow_ups.send_confirmation(payment_id)
 
 

@@ -212,4 +212,5 @@ def test_a_probe_that_is_killed_is_followed_by_another_when_its_lease_is_over(pa
     eventually(lambda: len({call[2] for call in partners.calls()}), 4, within=120)
     assert time.time() - time_of_probe > LEASE
     assert partners.breaker()["state"] == "closed"
-    assert len(partners.said("breaker probed")) == 2
+    # Processes that write at the same time may share a line.
+    eventually(lambda: sum(service.log.read_text().count('"breaker probed"') for service in partners.stack.services), 2, within=20)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from app.engine.errors import PermanentError, TransientError
 from app.engine.mail.acceptance import was_accepted
 from app.engine.mail.errors import MailDeferred, MailRefused, MailUnavailable, MailUncertain
-from app.engine.mail.post import Post, message_id, send
+from app.engine.mail.post import Post, message_id, send, send_unless_accepted
 from tests.support.mail_server import MailServer, mail_server
 
 
@@ -88,6 +88,20 @@ def test_the_local_files_can_be_asked_afterwards(settings: Any, tmp_path: Path) 
     assert was_accepted("<ada@example.com>", began) is True
     assert was_accepted("<alan@example.com>", began) is False
     assert was_accepted("<ada@example.com>", began + timedelta(hours=1)) is False
+
+
+def test_what_an_earlier_run_has_sent_is_sent_again_only_where_nobody_can_be_asked(
+    settings: Any, tmp_path: Path, server: MailServer
+) -> None:
+    began = timezone.now()
+    for _ in range(2):
+        send_unless_accepted(mail_to("ada@example.com"), began)
+    assert server.recipients() == ["ada@example.com"] * 2
+
+    settings.EMAIL_BACKEND, settings.EMAIL_FILE_PATH = "django.core.mail.backends.filebased.EmailBackend", str(tmp_path)
+    for _ in range(2):
+        send_unless_accepted(mail_to("ada@example.com"), began)
+    assert "".join(file.read_text() for file in tmp_path.iterdir()).count("<ada@example.com>") == 1
 
 
 @pytest.fixture

@@ -108,10 +108,10 @@ def test_a_mail_that_can_never_go_says_why_and_one_that_can_later_stays_due(ada:
     first.refresh_from_db()
     assert (first.mailing, first.mailing_reason) == ("unmailed", "The user has no address.")
 
-    def away(_: Any) -> None:
+    def away(*_: Any) -> None:
         raise MailUnavailable("away")
 
-    monkeypatch.setattr(services, "send", away)
+    monkeypatch.setattr(services, "send_unless_accepted", away)
     with pytest.raises(MailUnavailable):
         services.send_mail(str(second.pk))
     second.refresh_from_db()

@@ -73,6 +73,8 @@ SEAMS = (
     Seam("kombu.asynchronous.hub:Hub.add_reader", "self, fds, callback, *args", "broker/wakeup.py"),
     Seam("kombu.asynchronous.hub:Hub.remove_reader", "self, fd", "broker/wakeup.py"),
     Seam("kombu.utils.json:JSONEncoder", None, "broker/envelope.py"),
+    Seam("billiard.pool:soft_timeout_sighandler", "signum, frame", "soft_limit.py"),
+    Seam("billiard.pool:SIG_SOFT_TIMEOUT", None, "soft_limit.py"),
     Seam("kombu.utils.compat:detect_environment", "", "aws/wire/greenlets.py"),
     Seam("kombu.utils.json:object_hook", "o", "broker/json_text.py"),
     Seam("kombu.serialization:dumps", "data, serializer", "broker/producer.py"),
