@@ -3,7 +3,7 @@
 Promise: ``SoftTimeLimitExceeded`` is raised in a run at most once, so that what saves its work and enqueues the rest is not itself cut
 off. billiard may send the signal twice within a millisecond: a worker that is told to stop has two timers for a run. The hard limit stays.
 Limit: prefork, whose limits are signals.
-Use: ``begin_run()`` at the start of each run. Stores: nothing. Emits: nothing.
+Use: ``begin_run()`` at the start of each run; ``check()`` in long work, between two parts. Stores: nothing. Emits: nothing.
 """
 
 import signal
@@ -18,18 +18,32 @@ class _Once:
     """The signal's handler for one run."""
 
     def __init__(self) -> None:
-        self._is_told = False
+        self.is_told = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_told:
-            self._is_told = True
+        if not self.is_told:
+            self.is_told = True
             raise SoftTimeLimitExceeded
 
 
 def begin_run() -> None:
     """Listen anew. Where the limit is no signal to this thread, nothing changes."""
-    if threading.current_thread() is not threading.main_thread() or pool.SIG_SOFT_TIMEOUT is None:
-        return
-    current = signal.getsignal(pool.SIG_SOFT_TIMEOUT)
+    current = _handler()
     if current is pool.soft_timeout_sighandler or isinstance(current, _Once):
         signal.signal(pool.SIG_SOFT_TIMEOUT, _Once())
+
+
+def check() -> None:
+    """Raise ``SoftTimeLimitExceeded`` if this run was told of it before, and goes on.
+
+    The signal may have struck inside a library that takes any exception for a failure of its own and tries again, as botocore does.
+    """
+    current = _handler()
+    if isinstance(current, _Once) and current.is_told:
+        raise SoftTimeLimitExceeded
+
+
+def _handler() -> object:
+    if threading.current_thread() is not threading.main_thread() or pool.SIG_SOFT_TIMEOUT is None:
+        return None
+    return signal.getsignal(pool.SIG_SOFT_TIMEOUT)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from django.db import connection, transaction
 from django.db.models import Sum
 
+from app.engine import soft_limit
 from app.engine.progress.checkpoints import Track
 from app.workload.reports import documents, files
 from app.workload.reports.models import Report, ReportPart
@@ -39,6 +40,7 @@ def find_position(report: Report, track: Track) -> Position:
 def read_sources(report: Report, track: Track, position: Position) -> Position:
     """Bring every source to the storage."""
     while position.source < len(SOURCES):
+        soft_limit.check()
         source = SOURCES[position.source]
         rows = source.rows_after(report, position.after, ROWS_PER_PART)
         position = _store_part(report, track, position, source, rows)
@@ -128,6 +130,7 @@ def _teller(track: Track, position: Position, label: str) -> Callable[[int], Non
 
     def tell(rows: int) -> None:
         nonlocal written
+        soft_limit.check()
         written += rows
         track.report(current=position.current + written, label=_numbered(position, label))
         if not connection.in_atomic_block:

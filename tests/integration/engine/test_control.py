@@ -29,12 +29,15 @@ celery_app.worker_main(["worker", "--loglevel", "INFO", *{arguments!r}])
 """
 
 
-def start_worker(stack: Any, node: str, *arguments: str, queues: str = "default") -> Service:
+def start_worker(stack: Any, node: str, *arguments: str, queues: str = "default", is_heard: bool = True) -> Service:
     """A worker under a name of its own: those of the topology are called by their machine."""
     told = ["--hostname", node, "--queues", queues, "--concurrency", "2", *arguments]
     worker: Service = stack.start_program("worker-default", WORKER.format(arguments=told))
     # Two of them touch the same pulse file.
     eventually(lambda: f"{node} ready." in worker.log.read_text(), within=40)
+    if is_heard:
+        # Who commands waits for the answers of those whose heartbeat was heard.
+        eventually(lambda: node in str(stack.dynamodb.scan(TableName=stack.table("workers"), ConsistentRead=True)["Items"]), within=20)
     return worker
 
 
@@ -389,7 +392,7 @@ def test_a_worker_takes_no_job_before_it_knows_what_is_revoked(stack: Any, contr
     queued = send(stack, 0, count=4)
     ask(stack, f"control.revoke({queued[:2]!r})")
     stack.network.fail("DynamoDB.Query", Fault.ERROR)
-    worker = start_worker(stack, "one@h")
+    worker = start_worker(stack, "one@h", is_heard=False)
     eventually(lambda: [line for line in worker.lines() if line["message"] == "mailbox not read"], within=40)
     assert stack.depth("default") == (4, 0)
 

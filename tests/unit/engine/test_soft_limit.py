@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from billiard import pool
@@ -52,3 +53,16 @@ def test_a_handler_of_somebody_else_stays() -> None:
     tell()
 
     assert heard == [SIGNAL]
+
+
+def test_what_a_library_has_swallowed_is_raised_again_between_two_parts() -> None:
+    soft_limit.begin_run()
+    soft_limit.check()
+    with suppress(Exception):
+        tell()
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        soft_limit.check()
+
+    soft_limit.begin_run()
+    soft_limit.check()
