@@ -152,6 +152,12 @@ class Shop:
             self.worker = self.stack.start_program("worker-default", WORKER)
         return self.worker
 
+    def rest(self) -> None:
+        """Nobody works, and buries again what was sent back."""
+        if self.worker is not None:
+            self.worker.stop()
+            self.worker = None
+
     def look(self) -> list[DeadLetter]:
         """What a relay does every 15 seconds."""
         Clerk(self.settings).look()
@@ -277,6 +283,7 @@ def test_a_job_that_kills_its_workers_is_dead_and_after_the_repair_runs(shop: Sh
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_letters_outlive_a_dozen_killed_redrivers_and_hostile_bodies(shop: Shop) -> None:
+    shop.rest()
     shop.bury(range(1000, 1200), "default")
     shop.bury(range(1200, 1400), "emails")
     hostile = [
