@@ -83,7 +83,12 @@ def test_a_breaker_of_one_process_says_nothing_to_another(gateway: Any) -> None:
 
 def test_the_call_without_a_time_out_gives_none(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, Any]] = []
-    known: dict[str, Any] = {"requests": SimpleNamespace(post=lambda _url, **options: given.append(options) or SimpleNamespace(text=""))}
+
+    def post(_url: str, **options: Any) -> Any:
+        given.append(options)
+        return SimpleNamespace(text="")
+
+    known: dict[str, Any] = {"requests": SimpleNamespace(post=post)}
     execute(FOR_EVER, known)
     known["ask_for_ever"]("http://catalogue.example.com", {})
     assert "timeout" not in given[0]
