@@ -47,7 +47,8 @@ def test_a_worker_that_shall_end_at_once_does_and_all_of_its_work_runs_elsewhere
         eventually(lambda: "shutdown" in first.log.read_text().lower())
 
     first.process.wait(6)  # half of what its runs would have taken
-    eventually(lambda: len(broker.runs("end")), 8, within=25)
+    # What was not given back would be hidden for a minute, and then take twelve seconds.
+    eventually(lambda: len(broker.runs("end")), 8, within=50)
     eventually(broker.depth, (0, 0))
     assert held > 2
     # The two that it cut short began again.
@@ -144,9 +145,10 @@ def test_each_of_many_stops_amid_small_jobs_ends_soon_and_doubles_nothing(make_b
     for stop in range(1, 41):
         enough = len(broker.runs("note")) + 20
         worker = broker.start("-c", "2")
-        eventually(partial(broker.runs, "note"), partial(_has, enough), within=20)
+        eventually(partial(broker.runs, "note"), partial(_has, enough), within=60)
 
-        assert worker.stop(within=10) == 0, f"stop {stop}"
+        # Stock took half a minute; on a quiet machine it is six seconds at most.
+        assert worker.stop(within=20) == 0, f"stop {stop}"
         ran = broker.runs("note")
         assert set(ran.values()) == {1}
         # Whether given back or not: nothing that has run is left, and nothing else is gone.
