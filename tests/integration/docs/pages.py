@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from celery import _state
 from django.apps import apps
 from django.db import connection, models
 
@@ -22,7 +23,11 @@ def code_of(page: str) -> list[str]:
 
 
 def execute(code: str, known: dict[str, Any]) -> None:
+    """Its ``@shared_task`` is the current application's and no later one's: other tests make applications."""
+    known.setdefault("__name__", __name__)
+    shared = set(_state._on_app_finalizers)
     exec(compile(code, "<how-to>", "exec"), known)  # noqa: S102 — our own page
+    _state._on_app_finalizers.intersection_update(shared)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     monkeypatch.setattr(definition, "_declared", {})
     monkeypatch.setattr(background_relay, "wake", lambda: None)
     for name in OTHERS:
-        current_app.task(name=name)(_step)
+        current_app.task(name=name, shared=False)(_step)
     with tables(Loan={"book_id": models.IntegerField(), "reader_email": models.EmailField()}) as made:
         yield Page(made)
     for name in (RESERVE, *OTHERS):

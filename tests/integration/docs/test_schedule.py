@@ -37,7 +37,7 @@ BILL_TASK = "engine.library_bill"
 @pytest.fixture
 def page() -> Iterator[dict[str, Any]]:
     for name, function in TASKS.items():
-        current_app.task(name=name)(function)
+        current_app.task(name=name, shared=False)(function)
     known: dict[str, Any] = {}
     execute(BILL, known)
     yield known
