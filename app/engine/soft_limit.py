@@ -1,7 +1,7 @@
 """A run is told of its soft time limit once.
 
-Promise: ``SoftTimeLimitExceeded`` is raised in a run at most once, so that what saves its work and enqueues the rest is not itself cut
-off. billiard may send the signal twice within a millisecond: a worker that is told to stop has two timers for a run. The hard limit stays.
+Promise: the signal raises ``SoftTimeLimitExceeded`` in a run at most once, so that what saves its work and enqueues the rest is not itself
+cut off: a worker that was told to stop has been seen to send it twice within a millisecond. The hard limit stays.
 Limit: prefork, whose limits are signals.
 Use: ``begin_run()`` at the start of each run; ``check()`` in long work, between two parts. Stores: nothing. Emits: nothing.
 """

@@ -39,8 +39,13 @@ class Forks:
                 socket.send_fds(self._control, [b"!"], [theirs.fileno(), out.fileno(), err.fileno()])
             ours.settimeout(within)
             with ours.makefile("rw") as stream:
-                print(json.dumps(code), file=stream, flush=True)
-                pid = json.loads(stream.readline())
+                try:
+                    print(json.dumps(code), file=stream, flush=True)
+                    pid = json.loads(stream.readline())
+                except (ConnectionError, ValueError) as error:
+                    raise AssertionError(
+                        f"the process that forks has ended with status {self._process.wait(10)}; see its stderr"
+                    ) from error
                 try:
                     status = json.loads(stream.readline())
                 except TimeoutError:

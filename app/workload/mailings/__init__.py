@@ -6,7 +6,7 @@ Limit: SMTP and SES cannot be asked what they have accepted. A run that dies in 
 one mail of which nobody knows: it is ``uncertain``, is not sent again, and a person decides. That is one mail for each run that dies, and none
 with the local files, which can be asked. What happens to a mail later, such as a bounce, is not heard of.
 Use: ``services.create_campaign(…)`` and ``services.start``, ``POST /api/mailings``; for one user
-``services.request_mail(…)``, ``POST /api/mailings/mails``, or within a task
+``event_mails.request_mail(…)``, ``POST /api/mailings/mails``, or within a task
 ``publish("mailings.send_templated_email", user_id=…, template_id="apology", event="apology:1815", context={…})``.
 ``letters.TEMPLATES`` lists the templates.
 Stores: ``Campaign``, ``Mail``, ``Suppression``; how far a campaign is, by ``app.engine.progress``.

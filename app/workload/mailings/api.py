@@ -17,7 +17,7 @@ from app.api.paging import Cursor, Limit, page_of
 from app.api.problems import problem_responses, standard_problem
 from app.api.schemas import RequestBody
 from app.engine.progress.reading import read
-from app.workload.mailings import services
+from app.workload.mailings import event_mails, services
 from app.workload.mailings.errors import RecipientUnknown, StateContradicts, TemplateInvalid
 from app.workload.mailings.letters import TEMPLATES
 from app.workload.mailings.models import LONGEST_EVENT, Campaign, Mail
@@ -294,7 +294,7 @@ def _create(request: HttpRequest, payload: CampaignRequest) -> Answer:
 
 def _request_mail(request: HttpRequest, payload: MailRequest) -> Answer:
     try:
-        mail = services.request_mail(user_id=payload.user_id, template_id=payload.template, event=payload.event, context=payload.context)
+        mail = event_mails.request_mail(user_id=payload.user_id, template_id=payload.template, event=payload.event, context=payload.context)
     except TemplateInvalid as error:
         raise _refused("context" if payload.template in TEMPLATES else "template", str(error)) from error
     except RecipientUnknown as error:

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from app.workload.mailings import services
+from app.workload.mailings import event_mails, services
 from app.workload.mailings.delivery import Run
 
 
@@ -25,7 +25,9 @@ def send_chunk(self: Any, *, campaign_id: str, round_: int, chunk: int) -> dict[
 @shared_task(name="mailings.send_templated_email", bind=True)
 def send_templated_email(self: Any, *, user_id: int, template_id: str, event: str, context: dict[str, Any]) -> dict[str, Any]:
     """Mail one user once per event. Twice, also as another job: the event's row says what became of it. Killed half-way: as a chunk's."""
-    mail = services.send_templated_email(user_id=user_id, template_id=template_id, event=event, context=context, run=Run.of(self.request))
+    mail = event_mails.send_templated_email(
+        user_id=user_id, template_id=template_id, event=event, context=context, run=Run.of(self.request)
+    )
     return {"mail_id": mail.pk, "state": mail.state}
 
 

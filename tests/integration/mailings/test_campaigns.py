@@ -15,7 +15,7 @@ from django.utils import timezone
 from app.engine.mail.post import Post
 from app.engine.outbox.models import OutboxMessage
 from app.engine.progress.reading import read
-from app.workload.mailings import delivery, services
+from app.workload.mailings import delivery, event_mails, services
 from app.workload.mailings.delivery import Run
 from app.workload.mailings.errors import CampaignUnknown, MailUnderWay, RecipientUnknown, TemplateInvalid
 from app.workload.mailings.letters import unsubscribe_token
@@ -345,19 +345,19 @@ APOLOGY: dict[str, Any] = {"template_id": "apology", "event": "apology:1815", "c
 
 
 def test_a_user_gets_one_mail_an_event(server: MailServer, owner: Any) -> None:
-    first = services.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
-    again = services.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
+    first = event_mails.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
+    again = event_mails.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
     assert (first.state, again.pk) == ("sent", first.pk)
     assert server.recipients() == ["owner@example.com"]
     assert "1815: sold out" in str(server.accepted[0].get_payload())
 
 
 def test_a_mail_of_an_event_in_another_run_s_hand_is_asked_for_later(server: MailServer, owner: Any) -> None:
-    services.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
+    event_mails.send_templated_email(user_id=owner.pk, run=Run.of(None), **APOLOGY)
     Mail.objects.update(state="sending", settled_at=None, claim_job="another", claim_fence=1, claimed_at=timezone.now())
     with pytest.raises(MailUnderWay):
-        services.send_templated_email(user_id=owner.pk, run=Run(job="job", fence=1), **APOLOGY)
-    later = services.send_templated_email(user_id=owner.pk, run=Run(job="another", fence=2), **APOLOGY)
+        event_mails.send_templated_email(user_id=owner.pk, run=Run(job="job", fence=1), **APOLOGY)
+    later = event_mails.send_templated_email(user_id=owner.pk, run=Run(job="another", fence=2), **APOLOGY)
     assert later.state == "uncertain"
     assert len(server.accepted) == 1
 
@@ -379,5 +379,5 @@ def test_a_mail_of_an_event_in_another_run_s_hand_is_asked_for_later(server: Mai
 )
 def test_a_message_made_by_hand_sends_nothing(owner: Any, changes: dict[str, Any], raised: type[Exception]) -> None:
     with pytest.raises(raised):
-        services.send_templated_email(**({"user_id": owner.pk, "run": Run.of(None)} | APOLOGY | changes))
+        event_mails.send_templated_email(**({"user_id": owner.pk, "run": Run.of(None)} | APOLOGY | changes))
     assert not Mail.objects.exists()

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from app.engine.outbox.models import OutboxMessage
-from app.workload.mailings import services
+from app.workload.mailings import event_mails, services
 from app.workload.mailings.delivery import Run
 from app.workload.mailings.models import Mail
 
@@ -34,7 +34,7 @@ def run_job(task: str, arguments: dict[str, Any], run: Run) -> Any:
         case "mailings.send_chunk":
             return services.send_chunk(**arguments, run=run)
         case _:
-            return services.send_templated_email(**arguments, run=run)
+            return event_mails.send_templated_email(**arguments, run=run)
 
 
 def states() -> Counter[str]:

@@ -2,6 +2,7 @@
 
 import threading
 import urllib.request
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPResponse
 from tempfile import TemporaryFile
@@ -20,20 +21,20 @@ VISIBILITY_SECONDS = 3
 ROWS_PER_COMMAND = 200_000
 
 
-class Watch:
-    """Looks at the progress of one report again and again, in a thread."""
+class Watcher(ABC):
+    """Looks again and again, in a thread, as long as the ``with`` lasts."""
 
-    def __init__(self, stack: Any, address: str) -> None:
-        self.stack, self.seen = stack, list[tuple[Any, ...]]()
-        self.work = f"reports.report:{address.rpartition('/')[2]}"
+    def __init__(self) -> None:
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._go_on)
 
-    def _look(self) -> None:
+    @abstractmethod
+    def look(self) -> None:
+        """Once."""
+
+    def _go_on(self) -> None:
         while not self._is_over.wait(0.05):
-            self.seen += self.stack.query(
-                "SELECT shown_current, coalesce(shown_percent, 0) FROM progress_checkpoint WHERE key = %s", self.work
-            )
+            self.look()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,6 +43,18 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
+
+
+class Watch(Watcher):
+    """Looks at the progress of one report."""
+
+    def __init__(self, stack: Any, address: str) -> None:
+        super().__init__()
+        self.stack, self.seen = stack, list[tuple[Any, ...]]()
+        self.work = f"reports.report:{address.rpartition('/')[2]}"
+
+    def look(self) -> None:
+        self.seen += self.stack.query("SELECT shown_current, coalesce(shown_percent, 0) FROM progress_checkpoint WHERE key = %s", self.work)
 
     def assert_never_fell(self) -> None:
         assert len({current for current, _ in self.seen}) > 3

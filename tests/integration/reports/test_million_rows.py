@@ -1,13 +1,12 @@
 """A report of a million rows, whose worker has real time limits that are much too short, then the usual ones."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from tests.integration.reports.following import Watch, assert_right, await_done, deploy, request_report
+from tests.integration.reports.following import Watch, Watcher, assert_right, await_done, deploy, request_report
 from tests.support.eventually import eventually
 
 ROWS = 1_000_000
@@ -29,36 +28,26 @@ run()
 WORKER = 'celery_app.worker_main(["worker", "--queues", "reports", "--concurrency", "1", "--loglevel", "INFO"])'
 
 
-class Memory:
-    """How far any process below this one has grown since it was first seen, in MiB; looked at in a thread."""
+class Memory(Watcher):
+    """How far any process below this one has grown since it was first seen, in MiB."""
 
     def __init__(self, main: int) -> None:
+        super().__init__()
         self.main, self.growth = main, 0.0
         self._first: dict[str, int] = {}
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
 
-    def _look(self) -> None:
-        while not self._is_over.wait(0.1):
-            try:
-                children = Path(f"/proc/{self.main}/task/{self.main}/children").read_text().split()
-                resident = {child: self._resident_kib(child) for child in children}
-            except (OSError, StopIteration):  # one has just ended
-                continue
-            for child, kib in resident.items():
-                self.growth = max(self.growth, (kib - self._first.setdefault(child, kib)) / 1024)
+    def look(self) -> None:
+        try:
+            children = Path(f"/proc/{self.main}/task/{self.main}/children").read_text().split()
+            resident = {child: self._resident_kib(child) for child in children}
+        except (OSError, StopIteration):  # one has just ended
+            return
+        for child, kib in resident.items():
+            self.growth = max(self.growth, (kib - self._first.setdefault(child, kib)) / 1024)
 
     @staticmethod
     def _resident_kib(pid: str) -> int:
         return int(next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1])
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
 
 
 @pytest.fixture
