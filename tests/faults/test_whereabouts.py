@@ -124,7 +124,8 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(_make_stack: Callable[[Any], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     stack = _make_stack(tmp_path_factory.mktemp("whereabouts"))
-    stack.network.habits(duplicates=0)
+    # Messages are counted here: none may be there twice, or be hidden for a second more.
+    stack.network.habits(duplicates=0, late_sends=0)
     stack.start("web")
     yield Desk(stack)
     stack.stop()
@@ -285,6 +286,7 @@ def test_the_command_says_the_same_with_its_exit_status(desk: Desk) -> None:
 
 
 def test_while_the_ledger_is_away_jobs_are_enqueued_and_none_is_unknown_afterwards(desk: Desk) -> None:
+    deliver_late_records(desk)
     desk.stack.network.fail("DynamoDB.*", Fault.UNAVAILABLE)
     ids = desk.produce(
         "task = current_app.tasks['engine.debug_task']\nids = [task.delay().id for _ in range(3)] + task.delay_many([{}, {}])\n"
@@ -294,9 +296,14 @@ def test_while_the_ledger_is_away_jobs_are_enqueued_and_none_is_unknown_afterwar
     desk.stack.network.heal()
 
     assert [desk.state(task_id) for task_id in ids] == ["queued"] * len(ids)
-    delivered = desk.produce(
-        "from app.engine.outbox.late_records import deliver\nprint(json.dumps(deliver(current_app.job_register.write)))"
-    )
-    assert delivered == len(ids)
+    assert deliver_late_records(desk) == len(ids)
     assert desk.stack.query("SELECT count(*) FROM outbox_laterecord") == [(0,)]
     assert [desk.state(task_id) for task_id in ids] == ["queued"] * len(ids)
+
+
+def deliver_late_records(desk: Desk) -> int:
+    """A write to the ledger that took too long has left one, too."""
+    delivered: int = desk.produce(
+        "from app.engine.outbox.late_records import deliver\nprint(json.dumps(deliver(current_app.job_register.write)))"
+    )
+    return delivered

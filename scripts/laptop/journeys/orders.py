@@ -11,6 +11,8 @@ from scripts.laptop.demo import Answer, DemoFailed, Shop, Story
 
 _FINAL_WITHIN = timedelta(seconds=60)
 _FINAL = {"fulfilled", "failed"}
+_GRINDER = 12_900
+"""No other journey takes this amount, so that the gateway's journal can be asked for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +47,7 @@ def fulfil_orders(shop: Shop) -> Story:
     morning = uuid.uuid4().hex[:8]
     mill, grinder = f"MILL-{morning}", f"GRINDER-{morning}"
     _offer(shop, mill, {"name": "Coffee mill", "price": 4_900, "currency": "eur", "stock": 20})
-    _offer(shop, grinder, {"name": "Grinder, the last one", "price": 12_900, "currency": "eur", "stock": 1})
+    _offer(shop, grinder, {"name": "Grinder, the last one", "price": _GRINDER, "currency": "eur", "stock": 1})
     either = frozenset(_FINAL)
     wishes = (
         Wish(what="two mills", customer="ada", sku=mill, quantity=2),
@@ -61,9 +63,13 @@ def fulfil_orders(shop: Shop) -> Story:
             why="insufficient_funds",
         ),
     )
+    sold_before = _paid_and_kept(shop, _GRINDER)
     placed = [_place(shop, wish, morning) for wish in wishes]
     _wait_until_final(shop, placed)
     _check(shop, placed, mill, grinder, story)
+    sold = _paid_and_kept(shop, _GRINDER) - sold_before
+    story.expect(sold == 1, f"Of two orders of the last grinder one must be paid for in the end; the gateway's journal says {sold}.")
+    story.proven.append("two orders of the last piece: one is fulfilled, the other has its money and an apology; 18 of 20 mills are left")
     return story
 
 
@@ -127,17 +133,12 @@ def _check(shop: Shop, placed: list[_Placed], mill: str, grinder: str, story: St
         (stock.get(mill), stock.get(grinder)) == (18, 0),
         f"18 mills and no grinder must be left; there are {stock.get(mill)} and {stock.get(grinder)}.",
     )
-    loser = next((one for one in placed if one.wish.sku == grinder and one.order["state"] == "failed"), None)
-    if loser is not None:
-        story.expect(_is_given_back(shop, loser), f"The money of order {loser.id} must have gone back.")
-    story.proven.append("two orders of the last piece: one is fulfilled, the other has its money and an apology; 18 of 20 mills are left")
 
 
-def _is_given_back(shop: Shop, loser: _Placed) -> bool:
-    refunds = [entry for entry in shop.journal() if entry["kind"] == "refund" and entry["amount"] == loser.order["total"]]
-    return any(
-        step["kind"] == "compensation" and step["name"] == "charge" and step["state"] == "done" for step in loser.order["steps"]
-    ) and bool(refunds)
+def _paid_and_kept(shop: Shop, amount: int) -> int:
+    """How often this amount was taken and not given back, whether or not the card of an order that failed was charged before."""
+    counted = Counter(entry["kind"] for entry in shop.journal() if entry["amount"] == amount)
+    return counted["capture"] - counted["refund"]
 
 
 def _took(order: dict[str, Any]) -> str:
