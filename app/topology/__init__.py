@@ -27,6 +27,7 @@ from app.topology.policies import (
 from app.topology.queues import QUEUES
 from app.topology.services import SERVICES
 from app.topology.tables import TABLES
+from app.topology.scaling import ScalingMode, ScalingPolicy
 from app.topology.variables import VARIABLES
 
 TOPOLOGY = Topology(
@@ -55,5 +56,7 @@ __all__ = [
     "TablePolicy",
     "Topology",
     "TopologyError",
+    "ScalingMode",
+    "ScalingPolicy",
     "VariablePolicy",
 ]

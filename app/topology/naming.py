@@ -38,6 +38,11 @@ def bucket_name(prefix: str, bucket: str) -> str:
     return f"{prefix}-{bucket}"
 
 
+def cluster_name(prefix: str) -> str:
+    """The ECS cluster of every service."""
+    return prefix
+
+
 def service_name(prefix: str, service: str) -> str:
     return f"{prefix}-{service}"
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from app.topology.errors import TopologyError
 from app.topology.naming import DEAD_LETTERS_SUFFIX
+from app.topology.scaling import ScalingPolicy
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 LONGEST_VISIBILITY = timedelta(hours=12)
@@ -264,6 +265,10 @@ class ServicePolicy:
     """From SIGTERM to SIGKILL."""
 
     def __post_init__(self) -> None:
+    slots: int = 0
+    """Jobs that one copy runs at a time."""
+    scaling: ScalingPolicy | None = None
+    """How the number of copies follows the queue. Without one it stays as it was deployed."""
         _check_logical_name(self, self.name)
         if not self.command:
             raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
@@ -272,6 +277,14 @@ class ServicePolicy:
         _check_unique(self, self.name, "consumes", self.consumes)
         _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
 
+        if self.slots < 0 or bool(self.slots) is not bool(self.consumes):
+            raise _refuse(
+                self, self.name, "slots", f"expected 1 or more of a service that consumes queues, and 0 of another, got {self.slots}"
+            )
+        if self.scaling is not None and (len(self.consumes) != 1 or self.singleton):
+            raise _refuse(
+                self, self.name, "scaling", "expected a service of one queue and of many copies: its backlog says how many it needs"
+            )
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariablePolicy:
@@ -407,3 +420,23 @@ def _check_unique(owner: object, name: str, field_name: str, values: Iterable[st
         if value in seen:
             raise _refuse(owner, name, field_name, f"{value!r} stands there twice")
         seen.add(value)
+            if service.scaling is not None:
+                _check_goal(service, service.scaling, self.queue(service.consumes[0]))
+def _check_goal(service: ServicePolicy, scaling: ScalingPolicy, queue: QueuePolicy) -> None:
+    if scaling.wait_goal > queue.alarm_age:
+        raise _refuse(
+            service,
+            service.name,
+            "scaling",
+            f"wait_goal ({scaling.wait_goal}) is longer than alarm_age of {queue.name} ({queue.alarm_age}): people would be woken by "
+            "what is meant to be",
+        )
+    if scaling.expected_run_time > queue.time_limit:
+        raise _refuse(
+            service,
+            service.name,
+            "scaling",
+            f"expected_run_time ({scaling.expected_run_time}) is longer than time_limit of {queue.name} ({queue.time_limit})",
+        )
+
+

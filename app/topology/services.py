@@ -4,13 +4,27 @@ from datetime import timedelta
 
 from app.topology.policies import HttpHealth, PulseHealth, QueuePolicy, ServicePolicy
 from app.topology.queues import QUEUES
+from app.topology.scaling import ScalingMode, ScalingPolicy
 
 #: Runs at a time in one worker task. What waits on the network gets more, what keeps a core busy fewer.
 _DEFAULT_SLOTS = 4
 _SLOTS = {"cpu_intensive": 2, "reports": 2}
 
+_DEFAULT_SCALING = ScalingPolicy(minimum=1, maximum=20, wait_goal=timedelta(minutes=1), expected_run_time=timedelta(seconds=1))
+_SCALING = {
+    "emails": ScalingPolicy(minimum=1, maximum=10, wait_goal=timedelta(minutes=2), expected_run_time=timedelta(seconds=1)),
+    # Nobody looks at these while they wait: they cost nothing without work, and share slots when there is some.
+    "cpu_intensive": ScalingPolicy(
+        minimum=0, maximum=20, wait_goal=timedelta(minutes=10), expected_run_time=timedelta(seconds=5), mode=ScalingMode.ECONOMY
+    ),
+    "reports": ScalingPolicy(
+        minimum=0, maximum=10, wait_goal=timedelta(minutes=30), expected_run_time=timedelta(minutes=2), mode=ScalingMode.ECONOMY
+    ),
+    "notifications": ScalingPolicy(minimum=1, maximum=20, wait_goal=timedelta(seconds=30), expected_run_time=timedelta(seconds=1)),
+}
 
-def worker_service(queue: QueuePolicy, slots: int) -> ServicePolicy:
+
+def worker_service(queue: QueuePolicy, *, slots: int, scaling: ScalingPolicy) -> ServicePolicy:
     """A worker for one queue: Celery prefetches per queue, so that two queues on one worker would starve each other."""
     return ServicePolicy(
         name=f"worker-{queue.name.replace('_', '-')}",
@@ -25,6 +39,8 @@ def worker_service(queue: QueuePolicy, slots: int) -> ServicePolicy:
         consumes=(queue.name,),
         health=PulseHealth(),
         stop_timeout=timedelta(seconds=120),
+        slots=slots,
+        scaling=scaling,
     )
 
 
@@ -50,4 +66,9 @@ OUTBOX_RELAY = ServicePolicy(
     health=PulseHealth(),
 )
 
-SERVICES = (WEB, *(worker_service(queue, _SLOTS.get(queue.name, _DEFAULT_SLOTS)) for queue in QUEUES), BEAT, OUTBOX_RELAY)
+WORKERS = tuple(
+    worker_service(queue, slots=_SLOTS.get(queue.name, _DEFAULT_SLOTS), scaling=_SCALING.get(queue.name, _DEFAULT_SCALING))
+    for queue in QUEUES
+)
+
+SERVICES = (WEB, *WORKERS, BEAT, OUTBOX_RELAY)

@@ -18,6 +18,7 @@ from app.topology import (
     PulseHealth,
     QueuePolicy,
     ServicePolicy,
+    ScalingPolicy,
     TablePolicy,
     Topology,
     TopologyError,
@@ -31,7 +32,8 @@ QUEUE = QueuePolicy(name="letters", purpose="Paper.", routes=("letters.*",))
 INDEX = IndexPolicy(name="by_day", partition_key=KeyAttribute(name="day"), sort_key=KeyAttribute(name="at"), projected=())
 TABLE = TablePolicy(name="stamps", purpose="Postage.", partition_key=KeyAttribute(name="id"), ttl_attribute="ttl", indexes=(INDEX,))
 BUCKET = BucketPolicy(name="scans", purpose="Pictures.", expire_after=timedelta(days=1))
-WORKER = ServicePolicy(name="worker-letters", purpose="Writes.", command=("celery",), health=PulseHealth(), consumes=("letters",))
+WORKER = ServicePolicy(name="worker-letters", purpose="Writes.", command=("celery",), health=PulseHealth(), consumes=("letters",), slots=4)
+SCALING = ScalingPolicy(minimum=1, maximum=9, wait_goal=timedelta(minutes=1), expected_run_time=timedelta(seconds=1))
 VARIABLE = VariablePolicy(name="LOG_LEVEL", purpose="How much.", default="INFO")
 METRIC = MetricPolicy(name="Letters", purpose="How many.", unit=MetricUnit.COUNT, dimensions=("Queue",))
 ALARM = AlarmPolicy(
@@ -89,6 +91,11 @@ REFUSALS: list[tuple[Any, dict[str, Any], str, str]] = [
     (BUCKET, {"name": "x" * 31}, "name", "at most 30 characters after the prefix"),
     (BUCKET, {"expire_after": timedelta(0)}, "expire_after", "S3 counts whole days"),
     (BUCKET, {"expire_after": timedelta(days=1, hours=1)}, "expire_after", "S3 counts whole days"),
+    (WORKER, {"slots": 0}, "slots", "expected 1 or more of a service that consumes queues, and 0 of another, got 0"),
+    (WORKER, {"slots": -4}, "slots", "expected 1 or more of a service that consumes queues, and 0 of another, got -4"),
+    (WORKER, {"consumes": ()}, "slots", "expected 1 or more of a service that consumes queues, and 0 of another, got 4"),
+    (WORKER, {"scaling": SCALING, "consumes": ("letters", "parcels")}, "scaling", "expected a service of one queue and of many copies"),
+    (WORKER, {"scaling": SCALING, "singleton": True}, "scaling", "expected a service of one queue and of many copies"),
     (WORKER, {"name": "worker letters"}, "name", "expected at most 34 lower-case letters"),
     (WORKER, {"command": ()}, "command", "expected the program and its arguments, got nothing"),
     (WORKER, {"consumes": ("letters", "letters")}, "consumes", "'letters' stands there twice"),
@@ -181,6 +188,23 @@ def test_a_forgotten_comma_is_noticed(policy: Any, field: str) -> None:
 
 def test_one_route_leads_to_one_queue() -> None:
     rival = replace(QUEUE, name="parcels")
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"wait_goal": timedelta(minutes=6)},
+            r"wait_goal \(0:06:00\) is longer than alarm_age of letters \(0:05:00\): people would be woken",
+        ),
+        ({"expected_run_time": timedelta(minutes=31)}, r"expected_run_time \(0:31:00\) is longer than time_limit of letters \(0:30:00\)"),
+    ],
+)
+def test_scaling_that_does_not_fit_its_queue_is_refused(change: dict[str, Any], problem: str) -> None:
+    misfit = replace(WORKER, scaling=replace(SCALING, **change))
+
+    with pytest.raises(TopologyError, match=rf"ServicePolicy 'worker-letters': scaling: {problem}"):
+        replace(TOPOLOGY, services=(misfit,))
+
 
     with pytest.raises(TopologyError, match=r"routes: 'letters\.\*' stands there twice"):
         replace(TOPOLOGY, queues=(QUEUE, rival), services=(replace(WORKER, consumes=("letters", "parcels")),))

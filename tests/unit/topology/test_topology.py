@@ -50,6 +50,10 @@ def test_every_physical_name_begins_with_the_prefix_and_a_dash() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["abc", "millrace", "millrace-prod-2", LONGEST_PREFIX])
+def test_the_cluster_has_no_other_name_than_the_deployment() -> None:
+    assert cluster_name("shop") == "shop"
+
+
 def test_a_prefix_that_aws_takes_is_returned(prefix: str) -> None:
     assert check_prefix(prefix) == prefix
 

@@ -1,0 +1,170 @@
+"""The formula of scaling, in Python and in CloudWatch's metric math."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.topology import ScalingMode, ScalingPolicy, TopologyError
+from app.topology.scaling import FAST_OUT, NATIVE_OUT, SLOW_IN, StepRule, deficit, native_expression, needed
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+LATENCY = ScalingPolicy(minimum=0, maximum=20, wait_goal=MINUTE, expected_run_time=SECOND)
+ECONOMY = replace(LATENCY, mode=ScalingMode.ECONOMY, wait_goal=30 * MINUTE)
+
+counts = st.integers(min_value=0, max_value=100_000)
+run_times = st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(hours=2))
+policies = st.builds(
+    lambda minimum, more, goal, run_time, mode: ScalingPolicy(
+        minimum=minimum, maximum=max(minimum + more, 1), wait_goal=goal, expected_run_time=run_time, mode=mode
+    ),
+    st.integers(0, 30),
+    st.integers(0, 50),
+    st.timedeltas(min_value=SECOND, max_value=timedelta(hours=3)),
+    run_times,
+    st.sampled_from(ScalingMode),
+)
+situations = st.fixed_dictionaries(
+    {
+        "visible": counts,
+        "in_flight": counts,
+        "desired": st.integers(0, 80),
+        "run_time": run_times,
+        "slots": st.integers(1, 32),
+        "policy": policies,
+    }
+)
+
+
+@given(situations)
+def test_what_is_needed_is_between_minimum_and_maximum(situation: dict[str, Any]) -> None:
+    assert situation["policy"].minimum <= needed(**situation) <= situation["policy"].maximum
+
+
+@given(situations)
+def test_no_task_is_needed_only_without_work_and_without_a_minimum(situation: dict[str, Any]) -> None:
+    is_idle = not situation["visible"] and not situation["in_flight"]
+
+    assert (needed(**situation) == 0) == (is_idle and situation["policy"].minimum == 0)
+
+
+@given(situations, st.integers(0, 10_000), st.sampled_from(["visible", "in_flight"]))
+def test_more_jobs_never_need_fewer_tasks(situation: dict[str, Any], more: int, which: str) -> None:
+    assert needed(**situation | {which: situation[which] + more}) >= needed(**situation)
+
+
+@given(situations, run_times)
+def test_longer_runs_never_need_fewer_tasks(situation: dict[str, Any], more: timedelta) -> None:
+    assert needed(**situation | {"run_time": situation["run_time"] + more}) >= needed(**situation)
+
+
+@given(situations, st.integers(1, 32))
+def test_more_slots_never_need_more_tasks(situation: dict[str, Any], more: int) -> None:
+    assert needed(**situation | {"slots": situation["slots"] + more}) <= needed(**situation)
+
+
+@given(situations, st.timedeltas(min_value=SECOND, max_value=timedelta(hours=3)))
+def test_a_patient_goal_never_needs_more_tasks(situation: dict[str, Any], more: timedelta) -> None:
+    policy = situation["policy"]
+
+    assert needed(**situation | {"policy": replace(policy, wait_goal=policy.wait_goal + more)}) <= needed(**situation)
+
+
+@given(situations)
+def test_the_deficit_asks_for_what_is_needed_and_not_desired(situation: dict[str, Any]) -> None:
+    assert situation["desired"] + deficit(**situation) == needed(**situation)
+
+
+def test_waiting_work_is_gone_within_half_of_the_goal() -> None:
+    # 600 jobs of a second in 30 seconds: 20 slots.
+    assert needed(visible=600, in_flight=0, desired=0, run_time=SECOND, slots=4, policy=LATENCY) == 5
+
+
+def test_a_busy_slot_stays_where_latency_counts_and_is_shared_where_money_does() -> None:
+    running = {"visible": 0, "in_flight": 40, "desired": 10, "run_time": SECOND, "slots": 4}
+
+    assert needed(**running, policy=LATENCY) == 10
+    assert needed(**running, policy=ECONOMY) == 1
+
+
+def test_what_workers_have_read_ahead_is_not_taken_for_busy_slots() -> None:
+    # Two tasks of four slots hold a second's worth of jobs that take a tenth of it: 8 run, 80 wait.
+    held = {"visible": 0, "in_flight": 88, "desired": 2, "run_time": SECOND / 10, "slots": 4}
+
+    assert needed(**held, policy=LATENCY) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"minimum": -1}, r"minimum: expected 0 to maximum \(20\), got -1"),
+        ({"minimum": 21}, r"minimum: expected 0 to maximum \(20\), got 21"),
+        ({"minimum": 0, "maximum": 0}, "maximum: expected 1 to 5000, got 0; without a task no job runs"),
+        ({"maximum": 5001}, "maximum: expected 1 to 5000, got 5001"),
+        ({"wait_goal": timedelta(0)}, "wait_goal: expected a positive duration, got 0:00:00"),
+        ({"expected_run_time": -SECOND}, "expected_run_time: expected a positive duration"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused(change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(TopologyError, match=problem):
+        replace(LATENCY, **change)
+
+
+# -- steps --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("rule", "missing", "change"),
+    [
+        *((FAST_OUT, 0, 0), (FAST_OUT, -3, 0), (FAST_OUT, 1, 1), (FAST_OUT, 7, 6), (FAST_OUT, 39, 32), (FAST_OUT, 500, 40)),
+        *((SLOW_IN, 0, 0), (SLOW_IN, 3, 0), (SLOW_IN, -1, -1), (SLOW_IN, -3, -2), (SLOW_IN, -100, -16)),
+    ],
+)
+def test_a_change_never_goes_further_than_the_deficit(rule: StepRule, missing: int, change: int) -> None:
+    assert rule.change(missing) == change
+
+
+@pytest.mark.parametrize("rule", [FAST_OUT, SLOW_IN, NATIVE_OUT], ids=lambda rule: rule.name)
+def test_auto_scaling_and_cloudwatch_take_every_rule(rule: StepRule) -> None:
+    assert len(rule.changes) <= 20
+    assert sorted(rule.changes, key=abs) == list(rule.changes)
+    assert rule.period.total_seconds() in (10, 20, 30) or rule.period % MINUTE == timedelta(0)
+
+
+# -- CloudWatch ---------------------------------------------------------------------------------------------------------
+def evaluated(expression: str, **figures: float | None) -> float:
+    """As CloudWatch would, for one moment; ``None`` is no figure."""
+    functions = {
+        "FILL": lambda figure, otherwise: otherwise if figure is None else figure,
+        "IF": lambda condition, then, otherwise: then if condition else otherwise,
+        "CEIL": math.ceil,
+    }
+    return float(eval(expression, {"__builtins__": {}}, functions | figures))  # noqa: S307 — our own text
+
+
+@given(situations)
+def test_metric_math_says_what_the_formula_says(situation: dict[str, Any]) -> None:
+    # Nine digits of the share, and the limits are Auto Scaling's.
+    policy = replace(situation["policy"], minimum=0, maximum=5000)
+    expected = situation | {"policy": policy, "run_time": policy.expected_run_time}
+    figures = {name: float(situation[name]) for name in ("visible", "in_flight", "desired")}
+
+    native = evaluated(native_expression(situation["slots"], policy), **figures, samples=None)
+
+    clamped = min(native + situation["desired"], 5000) - situation["desired"]
+    assert clamped == pytest.approx(deficit(**expected), abs=1)
+
+
+def test_metric_math_is_still_while_the_sensor_speaks() -> None:
+    backlog = {"visible": 5000.0, "in_flight": 0.0, "desired": 0.0}
+
+    assert evaluated(native_expression(4, LATENCY), **backlog, samples=2.0) == 0
+    assert evaluated(native_expression(4, LATENCY), **backlog, samples=None) == 42
+
+
+@pytest.mark.parametrize("policy", [LATENCY, ECONOMY], ids=lambda policy: policy.mode.value)
+def test_metric_math_starts_a_first_task_though_aws_says_nothing_of_a_service_without_tasks(policy: ScalingPolicy) -> None:
+    assert evaluated(native_expression(4, policy), visible=1.0, in_flight=None, desired=None, samples=None) == 1
