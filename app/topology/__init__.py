@@ -25,9 +25,9 @@ from app.topology.policies import (
     VariablePolicy,
 )
 from app.topology.queues import QUEUES
+from app.topology.scaling import ScalingMode, ScalingPolicy
 from app.topology.services import SERVICES
 from app.topology.tables import TABLES
-from app.topology.scaling import ScalingMode, ScalingPolicy
 from app.topology.variables import VARIABLES
 
 TOPOLOGY = Topology(
@@ -52,11 +52,11 @@ __all__ = [
     "MetricUnit",
     "PulseHealth",
     "QueuePolicy",
+    "ScalingMode",
+    "ScalingPolicy",
     "ServicePolicy",
     "TablePolicy",
     "Topology",
     "TopologyError",
-    "ScalingMode",
-    "ScalingPolicy",
     "VariablePolicy",
 ]

@@ -263,20 +263,18 @@ class ServicePolicy:
     """One copy is enough; more are safe, and idle (beat)."""
     stop_timeout: timedelta = timedelta(seconds=30)
     """From SIGTERM to SIGKILL."""
-
-    def __post_init__(self) -> None:
     slots: int = 0
     """Jobs that one copy runs at a time."""
     scaling: ScalingPolicy | None = None
     """How the number of copies follows the queue. Without one it stays as it was deployed."""
+
+    def __post_init__(self) -> None:
         _check_logical_name(self, self.name)
         if not self.command:
             raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
         _check_sequence(self, self.name, "command", self.command)
         _check_sequence(self, self.name, "consumes", self.consumes)
         _check_unique(self, self.name, "consumes", self.consumes)
-        _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
-
         if self.slots < 0 or bool(self.slots) is not bool(self.consumes):
             raise _refuse(
                 self, self.name, "slots", f"expected 1 or more of a service that consumes queues, and 0 of another, got {self.slots}"
@@ -285,6 +283,8 @@ class ServicePolicy:
             raise _refuse(
                 self, self.name, "scaling", "expected a service of one queue and of many copies: its backlog says how many it needs"
             )
+        _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariablePolicy:
@@ -376,6 +376,8 @@ class Topology:
                     raise _refuse(
                         service, service.name, "consumes", f"there is no queue {name!r}; the queues are {', '.join(sorted(known))}"
                     )
+            if service.scaling is not None:
+                _check_goal(service, service.scaling, self.queue(service.consumes[0]))
         for queue in self.queues:
             if queue.name not in consumed:
                 raise _refuse(
@@ -414,14 +416,6 @@ def _by_name(policies: tuple[P, ...], name: str) -> P:
     raise KeyError(f"{name!r} is not among {', '.join(policy.name for policy in policies)}")
 
 
-def _check_unique(owner: object, name: str, field_name: str, values: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise _refuse(owner, name, field_name, f"{value!r} stands there twice")
-        seen.add(value)
-            if service.scaling is not None:
-                _check_goal(service, service.scaling, self.queue(service.consumes[0]))
 def _check_goal(service: ServicePolicy, scaling: ScalingPolicy, queue: QueuePolicy) -> None:
     if scaling.wait_goal > queue.alarm_age:
         raise _refuse(
@@ -440,3 +434,9 @@ def _check_goal(service: ServicePolicy, scaling: ScalingPolicy, queue: QueuePoli
         )
 
 
+def _check_unique(owner: object, name: str, field_name: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise _refuse(owner, name, field_name, f"{value!r} stands there twice")
+        seen.add(value)

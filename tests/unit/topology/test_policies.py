@@ -17,8 +17,8 @@ from app.topology import (
     MetricUnit,
     PulseHealth,
     QueuePolicy,
-    ServicePolicy,
     ScalingPolicy,
+    ServicePolicy,
     TablePolicy,
     Topology,
     TopologyError,
@@ -178,17 +178,6 @@ def test_a_service_that_consumes_an_unknown_queue_is_refused_and_told_the_known_
         replace(TOPOLOGY, services=(WORKER, misspelt))
 
 
-@pytest.mark.parametrize(("policy", "field"), [(QUEUE, "routes"), (WORKER, "consumes"), (WORKER, "command")])
-def test_a_forgotten_comma_is_noticed(policy: Any, field: str) -> None:
-    with pytest.raises(
-        TopologyError, match=rf"{field}: expected a tuple, got the string 'letters'; is there a comma missing: \('letters',\)\?"
-    ):
-        replace(policy, **{field: "letters"})
-
-
-def test_one_route_leads_to_one_queue() -> None:
-    rival = replace(QUEUE, name="parcels")
-
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -205,6 +194,17 @@ def test_scaling_that_does_not_fit_its_queue_is_refused(change: dict[str, Any], 
     with pytest.raises(TopologyError, match=rf"ServicePolicy 'worker-letters': scaling: {problem}"):
         replace(TOPOLOGY, services=(misfit,))
 
+
+@pytest.mark.parametrize(("policy", "field"), [(QUEUE, "routes"), (WORKER, "consumes"), (WORKER, "command")])
+def test_a_forgotten_comma_is_noticed(policy: Any, field: str) -> None:
+    with pytest.raises(
+        TopologyError, match=rf"{field}: expected a tuple, got the string 'letters'; is there a comma missing: \('letters',\)\?"
+    ):
+        replace(policy, **{field: "letters"})
+
+
+def test_one_route_leads_to_one_queue() -> None:
+    rival = replace(QUEUE, name="parcels")
 
     with pytest.raises(TopologyError, match=r"routes: 'letters\.\*' stands there twice"):
         replace(TOPOLOGY, queues=(QUEUE, rival), services=(replace(WORKER, consumes=("letters", "parcels")),))

@@ -86,7 +86,7 @@ def test_waiting_work_is_gone_within_half_of_the_goal() -> None:
 
 
 def test_a_busy_slot_stays_where_latency_counts_and_is_shared_where_money_does() -> None:
-    running = {"visible": 0, "in_flight": 40, "desired": 10, "run_time": SECOND, "slots": 4}
+    running: dict[str, Any] = {"visible": 0, "in_flight": 40, "desired": 10, "run_time": SECOND, "slots": 4}
 
     assert needed(**running, policy=LATENCY) == 10
     assert needed(**running, policy=ECONOMY) == 1
@@ -94,7 +94,7 @@ def test_a_busy_slot_stays_where_latency_counts_and_is_shared_where_money_does()
 
 def test_what_workers_have_read_ahead_is_not_taken_for_busy_slots() -> None:
     # Two tasks of four slots hold a second's worth of jobs that take a tenth of it: 8 run, 80 wait.
-    held = {"visible": 0, "in_flight": 88, "desired": 2, "run_time": SECOND / 10, "slots": 4}
+    held: dict[str, Any] = {"visible": 0, "in_flight": 88, "desired": 2, "run_time": SECOND / 10, "slots": 4}
 
     assert needed(**held, policy=LATENCY) == 3
 
@@ -137,7 +137,7 @@ def test_auto_scaling_and_cloudwatch_take_every_rule(rule: StepRule) -> None:
 # -- CloudWatch ---------------------------------------------------------------------------------------------------------
 def evaluated(expression: str, **figures: float | None) -> float:
     """As CloudWatch would, for one moment; ``None`` is no figure."""
-    functions = {
+    functions: dict[str, Any] = {
         "FILL": lambda figure, otherwise: otherwise if figure is None else figure,
         "IF": lambda condition, then, otherwise: then if condition else otherwise,
         "CEIL": math.ceil,
