@@ -10,6 +10,7 @@ from app.topology.naming import (
     alarm_name,
     bucket_name,
     check_prefix,
+    cluster_name,
     dead_letter_queue_name,
     queue_name,
     service_name,
