@@ -15,4 +15,8 @@ FILES = BucketPolicy(
     purpose="Django's storage: what people upload, and what is made for them. Kept until the application deletes it.",
 )
 
+#: Where in the artifacts bodies of messages lie, and where results.
+CLAIM_CHECKS = "claim-checks/"
+RESULTS = "results/"
+
 BUCKETS = (ARTIFACTS, FILES)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.engine.broker.errors import BrokerMisconfigured
+from app.topology.buckets import CLAIM_CHECKS
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 LONGEST_WAIT_SECONDS = 20
@@ -35,7 +36,7 @@ class ClaimCheckOptions:
 
     bucket: str
     larger_than_bytes: int = 256 * 1024
-    prefix: str = "claim-checks/"
+    prefix: str = CLAIM_CHECKS
     kms_key_id: str | None = None
     """Left out, S3 encrypts with its own key."""
 

@@ -17,14 +17,13 @@ from kombu.exceptions import EncodeError
 
 from app.engine.aws import clients
 from app.engine.conf import EngineSettings
-from app.topology.buckets import ARTIFACTS
+from app.topology.buckets import ARTIFACTS, RESULTS
 from app.topology.naming import bucket_name
 
 #: Characters, each of four bytes at most: what has no more surely fits into an item of 400 KB, and travels from a child to its worker.
 LARGEST_IN_AN_ITEM = 90_000
 #: A result may not make its reader read without end.
 LARGEST_BYTES = 64 * 1024 * 1024
-_PREFIX = "results/"
 
 
 class LargeResults:
@@ -43,7 +42,7 @@ class LargeResults:
         body = text.encode("utf-8", "backslashreplace")
         if len(body) > LARGEST_BYTES:
             raise EncodeError(f"The result has {len(body):,} bytes; 64 MiB are allowed. Write it to S3 yourself and return where it is.")
-        key = f"{_PREFIX}{datetime.now(UTC):%Y-%m-%d}/{name}-{uuid4().hex}"
+        key = f"{RESULTS}{datetime.now(UTC):%Y-%m-%d}/{name}-{uuid4().hex}"
         self._client().put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", ServerSideEncryption="AES256")
         return key
 
