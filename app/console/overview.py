@@ -14,8 +14,9 @@ from app.engine.outbox.lag import OutboxLag
 from app.engine.schedules.report import ScheduleSummary
 from app.engine.workers.records import WorkerRecord, WorkerState
 from app.engine.workers.registry import WorkerList
-from app.topology import AlarmPolicy, QueuePolicy, Topology
-from app.topology.metrics import OUTBOX_LAG, SQS_OLDEST_MESSAGE_AGE, SQS_VISIBLE_MESSAGES
+from app.topology import AlarmPolicy, MetricPolicy, QueuePolicy, Topology
+from app.topology.aws_metrics import SQS_OLDEST_AGE, SQS_VISIBLE
+from app.topology.metrics import OUTBOX_LAG
 
 T = TypeVar("T")
 
@@ -170,7 +171,7 @@ def _late_queues(overview: Overview, topology: Topology) -> Iterable[Problem]:
                 level=Level.BAD,
                 text=f"The oldest message in {policy.name} has waited {coarse_duration(depth.oldest)}; "
                 f"more than {coarse_duration(policy.alarm_age)} is too long.",
-                runbook=_runbook(topology, SQS_OLDEST_MESSAGE_AGE),
+                runbook=_runbook(topology, SQS_OLDEST_AGE),
             )
 
 
@@ -180,7 +181,7 @@ def _outbox_lag(overview: Overview, topology: Topology) -> Iterable[Problem]:
         yield Problem(
             level=Level.BAD,
             text=f"The outbox is {coarse_duration(lag.oldest)} behind: {counted(lag.waiting, 'committed message')} not sent yet.",
-            runbook=_runbook(topology, OUTBOX_LAG.name),
+            runbook=_runbook(topology, OUTBOX_LAG),
         )
 
 
@@ -191,7 +192,7 @@ def _dead_letters(overview: Overview, topology: Topology) -> Iterable[Problem]:
         text = (
             f"{counted(sum(dead.values()), 'dead letter')}: {where}." if sum(dead.values()) > 1 else f"1 dead letter in {next(iter(dead))}."
         )
-        yield Problem(level=Level.BAD, text=text, runbook=_runbook(topology, SQS_VISIBLE_MESSAGES))
+        yield Problem(level=Level.BAD, text=text, runbook=_runbook(topology, SQS_VISIBLE))
 
 
 def _leaderless_schedule(overview: Overview) -> Iterable[Problem]:
@@ -226,11 +227,11 @@ def _unread_sources(overview: Overview) -> Iterable[Problem]:
         yield Problem(level=Level.WARN, text=f"The {listed(unread)} could not be read.")
 
 
-def _alarm(topology: Topology, metric: str) -> AlarmPolicy | None:
-    return next((alarm for alarm in topology.alarms if alarm.metric == metric), None)
+def _alarm(topology: Topology, metric: MetricPolicy) -> AlarmPolicy | None:
+    return next((alarm for alarm in topology.alarms if alarm.reads(metric)), None)
 
 
-def _runbook(topology: Topology, metric: str) -> str:
+def _runbook(topology: Topology, metric: MetricPolicy) -> str:
     alarm = _alarm(topology, metric)
     return alarm.runbook if alarm else ""
 

@@ -8,15 +8,19 @@ from app.topology.alarms import alarms_for
 from app.topology.buckets import BUCKETS
 from app.topology.errors import TopologyError
 from app.topology.metrics import METRICS
+from app.topology.one_offs import ONE_OFFS
 from app.topology.policies import (
     AlarmPolicy,
     BucketPolicy,
+    Comparison,
     HttpHealth,
     IndexPolicy,
     KeyAttribute,
     KeyType,
+    Measure,
     MetricPolicy,
     MetricUnit,
+    OneOffPolicy,
     PulseHealth,
     QueuePolicy,
     ServicePolicy,
@@ -38,18 +42,22 @@ TOPOLOGY = Topology(
     variables=VARIABLES,
     metrics=METRICS,
     alarms=alarms_for(QUEUES),
+    one_offs=ONE_OFFS,
 )
 
 __all__ = [
     "TOPOLOGY",
     "AlarmPolicy",
     "BucketPolicy",
+    "Comparison",
     "HttpHealth",
     "IndexPolicy",
     "KeyAttribute",
     "KeyType",
+    "Measure",
     "MetricPolicy",
     "MetricUnit",
+    "OneOffPolicy",
     "PulseHealth",
     "QueuePolicy",
     "ScalingMode",

@@ -3,21 +3,25 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
-from app.topology import metrics
-from app.topology.naming import DEAD_LETTERS_SUFFIX
-from app.topology.policies import AlarmPolicy, QueuePolicy
+from app.topology import aws_metrics, metrics
+from app.topology.naming import dead_letter_queue_name, queue_name
+from app.topology.policies import AlarmPolicy, Measure, QueuePolicy
 from app.topology.services import OUTBOX_RELAY
+
+_PREFIX = "{prefix}"
 
 
 def _oldest_message(queue: QueuePolicy) -> AlarmPolicy:
     return AlarmPolicy(
         name=f"{queue.name}-oldest-message",
         purpose=f"A job has been waiting in {queue.name} for {queue.alarm_age // timedelta(minutes=1)} minutes.",
-        namespace=metrics.SQS_NAMESPACE,
-        metric=metrics.SQS_OLDEST_MESSAGE_AGE,
-        dimensions={"QueueName": f"{{prefix}}-{queue.name}"},
-        statistic="Maximum",
+        measures={
+            "age": Measure(
+                metric=aws_metrics.SQS_OLDEST_AGE, statistic="Maximum", dimensions={"QueueName": queue_name(_PREFIX, queue.name)}
+            )
+        },
         threshold=queue.alarm_age.total_seconds(),
+        reason="The queue's alarm_age: how long its jobs may wait before somebody minds. Twice, for SQS publishes once a minute.",
         evaluation_periods=2,
         runbook="oldest-message.md",
     )
@@ -27,12 +31,16 @@ def _dead_letters(queue: QueuePolicy) -> AlarmPolicy:
     return AlarmPolicy(
         name=f"{queue.name}-dead-letters",
         purpose=f"Messages of {queue.name} were delivered {queue.max_receive_count} times without success.",
-        namespace=metrics.SQS_NAMESPACE,
-        # Visible, not sent: NumberOfMessagesSent does not count what the redrive policy moves.
-        metric=metrics.SQS_VISIBLE_MESSAGES,
-        dimensions={"QueueName": f"{{prefix}}-{queue.name}{DEAD_LETTERS_SUFFIX}"},
-        statistic="Maximum",
+        measures={
+            # Visible, not sent: NumberOfMessagesSent does not count what the redrive policy moves.
+            "dead": Measure(
+                metric=aws_metrics.SQS_VISIBLE,
+                statistic="Maximum",
+                dimensions={"QueueName": dead_letter_queue_name(_PREFIX, queue.name)},
+            )
+        },
         threshold=1,
+        reason="Each is a job that will not be done unless a person decides. What heals by itself never gets here.",
         runbook="dead-letters.md",
     )
 
@@ -40,12 +48,13 @@ def _dead_letters(queue: QueuePolicy) -> AlarmPolicy:
 _OUTBOX_LAG = AlarmPolicy(
     name="outbox-lag",
     purpose="Committed jobs are not reaching SQS.",
-    namespace=metrics.NAMESPACE,
-    metric=metrics.OUTBOX_LAG.name,
-    dimensions={metrics.DEPLOYMENT: "{prefix}", "Service": OUTBOX_RELAY.name},
-    statistic="Maximum",
+    measures={
+        "lag": Measure(
+            metric=metrics.OUTBOX_LAG, statistic="Maximum", dimensions={metrics.DEPLOYMENT: _PREFIX, "Service": OUTBOX_RELAY.name}
+        )
+    },
     threshold=60,
-    period=timedelta(minutes=1),
+    reason="A job leaves within a second, or with the relay's next look half a second later. A minute is an outage.",
     evaluation_periods=2,
     # The relay measures its own lag: one that is dead is silent.
     is_silence_bad=True,

@@ -1,25 +1,37 @@
-"""Every metric that we publish, and the names of those that AWS publishes for us."""
+"""Every metric that we publish. Those that AWS publishes for us are in ``aws_metrics.py``."""
 
-from app.topology.policies import MetricPolicy, MetricUnit
+from app.topology.policies import OWN_NAMESPACE, MetricPolicy, MetricUnit
 
-NAMESPACE = "Millrace"
-SQS_NAMESPACE = "AWS/SQS"
-SQS_OLDEST_MESSAGE_AGE = "ApproximateAgeOfOldestMessage"
-SQS_VISIBLE_MESSAGES = "ApproximateNumberOfMessagesVisible"
+NAMESPACE = OWN_NAMESPACE
 
 #: In every metric, with the name prefix as its value: two deployments in one account must not share a curve.
 DEPLOYMENT = "Deployment"
 
 _PER_TASK = (DEPLOYMENT, "Task", "Queue")
 _PER_SERVICE = (DEPLOYMENT, "Service")
+#: Percentiles of all the tasks of a queue can be had from nothing else.
+_PER_QUEUE = ((DEPLOYMENT, "Queue"),)
 
-TASK_RUNS = MetricPolicy(name="TaskRuns", purpose="Runs that ended, whatever the outcome.", unit=MetricUnit.COUNT, dimensions=_PER_TASK)
-TASK_RUN_TIME = MetricPolicy(name="TaskRunTime", purpose="How long a run took.", unit=MetricUnit.MILLISECONDS, dimensions=_PER_TASK)
+TASK_RUNS = MetricPolicy(
+    name="TaskRuns",
+    purpose="Runs that ended, whatever the outcome.",
+    unit=MetricUnit.COUNT,
+    dimensions=_PER_TASK,
+    other_dimensions=_PER_QUEUE,
+)
+TASK_RUN_TIME = MetricPolicy(
+    name="TaskRunTime",
+    purpose="How long a run took.",
+    unit=MetricUnit.MILLISECONDS,
+    dimensions=_PER_TASK,
+    other_dimensions=_PER_QUEUE,
+)
 TASK_QUEUE_WAIT = MetricPolicy(
     name="TaskQueueWait",
     purpose="From sent (or due) to started, first delivery or not.",
     unit=MetricUnit.MILLISECONDS,
     dimensions=_PER_TASK,
+    other_dimensions=_PER_QUEUE,
 )
 TASK_RETRIES = MetricPolicy(name="TaskRetries", purpose="Runs that asked to be tried again.", unit=MetricUnit.COUNT, dimensions=_PER_TASK)
 TASK_FAILURES = MetricPolicy(

@@ -14,8 +14,10 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from app.topology.errors import TopologyError
+from app.topology.fargate import MOST_WEIGHT, problem_of_size
+from app.topology.grants import Grant, Kind, check_grants
 from app.topology.naming import DEAD_LETTERS_SUFFIX
-from app.topology.scaling import ScalingPolicy
+from app.topology.scaling import MOST_TASKS, ScalingPolicy
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 LONGEST_VISIBILITY = timedelta(hours=12)
@@ -30,12 +32,18 @@ LONGEST_BUCKET_NAME = 63 - 33
 SHORTEST_VISIBILITY = timedelta(seconds=15)
 #: Fargate kills a container this long after SIGTERM at the latest.
 LONGEST_STOP_TIMEOUT = timedelta(seconds=120)
+#: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+LONGEST_START_PERIOD = timedelta(minutes=5)
+#: A custom resource of CloudFormation waits no longer.
+LONGEST_ONE_OFF = timedelta(hours=1)
 MOST_RECEIVES = 1000
 HEAVIEST_QUEUE = 1000
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MOST_INDEXES = 20
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
 MOST_DIMENSIONS = 30
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create-alarm-on-metric-math-expression.html
+MOST_MEASURES = 10
 
 _LOGICAL_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -53,6 +61,11 @@ def _check_logical_name(owner: object, name: str) -> None:
             "name",
             f"expected at most {LONGEST_LOGICAL_NAME} lower-case letters, digits, dashes and underscores, beginning with a letter",
         )
+
+
+def _check_size(owner: object, name: str, cpu_units: int, memory_mib: int) -> None:
+    if problem := problem_of_size(cpu_units, memory_mib):
+        raise TopologyError(f"{type(owner).__name__} {name!r}: {problem}")
 
 
 def _check_sequence(owner: object, name: str, field_name: str, value: object) -> None:
@@ -267,6 +280,17 @@ class ServicePolicy:
     """Jobs that one copy runs at a time."""
     scaling: ScalingPolicy | None = None
     """How the number of copies follows the queue. Without one it stays as it was deployed."""
+    copies: int = 1
+    """How many run where nothing scales it. A stage may want more of the web."""
+    cpu_units: int = 256
+    """1024 are one processor."""
+    memory_mib: int = 512
+    spot_weight: int = 0
+    """Beyond those that are always there: copies on interruptible capacity for each one that is not. 0: none may be interrupted."""
+    start_period: timedelta = timedelta(seconds=60)
+    """From the start; an unhealthy answer does not count so early."""
+    grants: tuple[Grant, ...] = ()
+    """What it does in AWS, and so all that it may do there."""
 
     def __post_init__(self) -> None:
         _check_logical_name(self, self.name)
@@ -284,6 +308,43 @@ class ServicePolicy:
                 self, self.name, "scaling", "expected a service of one queue and of many copies: its backlog says how many it needs"
             )
         _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
+        _check_range(self, self.name, "start_period", self.start_period, timedelta(0), LONGEST_START_PERIOD)
+        _check_number(self, self.name, "copies", self.copies, 1, 1 if self.singleton else MOST_TASKS)
+        _check_number(self, self.name, "spot_weight", self.spot_weight, 0, 0 if self.singleton else MOST_WEIGHT)
+        _check_size(self, self.name, self.cpu_units, self.memory_mib)
+
+    @property
+    def steady_copies(self) -> int:
+        """How many are always there: those are never on interruptible capacity."""
+        return self.copies if self.scaling is None else self.scaling.minimum
+
+    @property
+    def healthy_percent(self) -> tuple[int, int]:
+        """Of the wanted copies, how few and how many may run during a deployment. Of a singleton the old one goes first."""
+        return (0, 100) if self.singleton else (100, 200)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OneOffPolicy:
+    """A process that does one thing and ends: exit code 0, or what waits for it does not happen."""
+
+    name: str
+    purpose: str
+    command: tuple[str, ...]
+    time_limit: timedelta
+    asked_every: timedelta = timedelta(seconds=10)
+    """How soon whoever waits for it sees that it has ended."""
+    cpu_units: int = 512
+    memory_mib: int = 1024
+    grants: tuple[Grant, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_logical_name(self, self.name)
+        _check_sequence(self, self.name, "command", self.command)
+        if not self.command:
+            raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
+        _check_range(self, self.name, "time_limit", self.time_limit, self.asked_every, LONGEST_ONE_OFF)
+        _check_size(self, self.name, self.cpu_units, self.memory_mib)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -306,34 +367,85 @@ class MetricUnit(StrEnum):
     COUNT = "Count"
     MILLISECONDS = "Milliseconds"
     SECONDS = "Seconds"
+    PERCENT = "Percent"
+    BYTES = "Bytes"
+
+
+OWN_NAMESPACE = "Millrace"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricPolicy:
-    """One metric that we publish in the embedded metric format."""
+    """One metric: ours, which we publish in the embedded metric format, or one of another namespace, which AWS publishes."""
 
     name: str
     purpose: str
     unit: MetricUnit
     dimensions: tuple[str, ...]
+    other_dimensions: tuple[tuple[str, ...], ...] = ()
+    """More sets of dimensions under which the same figures stand: CloudWatch adds nothing up by itself, percentiles least of all."""
+    namespace: str = OWN_NAMESPACE
 
     def __post_init__(self) -> None:
-        if len(self.dimensions) > MOST_DIMENSIONS:
-            raise _refuse(self, self.name, "dimensions", f"CloudWatch allows {MOST_DIMENSIONS}, got {len(self.dimensions)}")
+        for names in self.dimension_sets:
+            if len(names) > MOST_DIMENSIONS:
+                raise _refuse(self, self.name, "dimensions", f"CloudWatch allows {MOST_DIMENSIONS}, got {len(names)}")
+        if self.namespace == OWN_NAMESPACE and not {name for names in self.other_dimensions for name in names} <= {*self.dimensions}:
+            raise _refuse(
+                self, self.name, "other_dimensions", f"expected some of {', '.join(self.dimensions)}: a line holds no other values"
+            )
+
+    @property
+    def dimension_sets(self) -> tuple[tuple[str, ...], ...]:
+        return (self.dimensions, *self.other_dimensions)
+
+
+#: What stands in braces in a measure's dimensions; whoever deploys knows it. The last two are made up by AWS at deployment.
+PLACEHOLDERS = frozenset({"prefix", "load_balancer", "target_group"})
+
+_STATISTIC = re.compile(r"Sum|Average|Minimum|Maximum|SampleCount|p\d{1,2}(\.\d+)?")
+_MEASURE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """What CloudWatch is asked for: one statistic of one metric. It must be published under exactly these dimensions, or nothing is found."""
+
+    metric: MetricPolicy
+    statistic: str
+    dimensions: Mapping[str, str]
+    """Values may hold names in braces, those of ``PLACEHOLDERS``."""
+
+    def __post_init__(self) -> None:
+        if not any({*names} == {*self.dimensions} for names in self.metric.dimension_sets):
+            known = " or ".join(", ".join(names) for names in self.metric.dimension_sets)
+            raise _refuse(self, self.metric.name, "dimensions", f"it is published by {known}; got {', '.join(self.dimensions) or 'none'}")
+        if not _STATISTIC.fullmatch(self.statistic):
+            raise _refuse(self, self.metric.name, "statistic", f"expected one such as Sum, Maximum or p95, got {self.statistic!r}")
+        unknown = {name for value in self.dimensions.values() for name in re.findall(r"{(\w*)}", value)} - PLACEHOLDERS
+        if unknown:
+            raise _refuse(self, self.metric.name, "dimensions", f"nobody knows {unknown}; known are {', '.join(sorted(PLACEHOLDERS))}")
+
+
+class Comparison(StrEnum):
+    AT_LEAST = "≥"
+    BELOW = "<"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmPolicy:
-    """What wakes a person: ``statistic`` of ``metric`` at or above ``threshold`` for ``evaluation_periods`` periods."""
+    """What wakes a person: a figure on the wrong side of ``threshold`` for ``evaluation_periods`` periods in a row."""
 
     name: str
     purpose: str
-    namespace: str
-    metric: str
-    dimensions: Mapping[str, str]
-    """Values may hold ``{prefix}``: physical names are known at deployment only."""
-    statistic: str
+    measures: Mapping[str, Measure]
+    """By the name under which ``expression`` knows them. With a single one there need be no expression."""
+    expression: str = ""
+    """Metric math over several measures, such as ``wanted - running``."""
+    comparison: Comparison = Comparison.AT_LEAST
     threshold: float
+    reason: str
+    """Why this threshold and this long: whoever wants another should know what it was for."""
     runbook: str
     """A page under ``docs/runbooks`` that exists."""
     period: timedelta = timedelta(minutes=1)
@@ -350,6 +462,20 @@ class AlarmPolicy:
             raise _refuse(self, self.name, "evaluation_periods", f"expected 1 or more, got {self.evaluation_periods}")
         if self.threshold <= 0:
             raise _refuse(self, self.name, "threshold", f"expected a positive number, or it rings for ever, got {self.threshold}")
+        if not 1 <= len(self.measures) <= MOST_MEASURES:
+            raise _refuse(self, self.name, "measures", f"expected 1 to {MOST_MEASURES}, got {len(self.measures)}")
+        for name in self.measures:
+            if not _MEASURE_NAME.fullmatch(name):
+                raise _refuse(self, self.name, "measures", f"CloudWatch expects a name of lower-case letters, digits and _, got {name!r}")
+        if self.expression or len(self.measures) > 1:
+            missing = {*self.measures} - {*re.findall(r"\w+", self.expression)}
+            if missing:
+                raise _refuse(
+                    self, self.name, "expression", f"expected metric math over all measures; it lacks {', '.join(sorted(missing))}"
+                )
+
+    def reads(self, metric: MetricPolicy) -> bool:
+        return any(measure.metric == metric for measure in self.measures.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,9 +489,10 @@ class Topology:
     variables: tuple[VariablePolicy, ...]
     metrics: tuple[MetricPolicy, ...]
     alarms: tuple[AlarmPolicy, ...]
+    one_offs: tuple[OneOffPolicy, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind in ("queues", "tables", "buckets", "services", "variables", "metrics", "alarms"):
+        for kind in ("queues", "tables", "buckets", "services", "variables", "metrics", "alarms", "one_offs"):
             _check_unique(self, "as a whole", kind, (policy.name for policy in getattr(self, kind)))
         _check_unique(self, "as a whole", "routes", (route for queue in self.queues for route in queue.routes))
         known = {queue.name for queue in self.queues}
@@ -387,6 +514,23 @@ class Topology:
                     "no service consumes this queue: its jobs would wait for ever. Add it to a service in app/topology/services.py",
                 )
 
+        for process in (*self.services, *self.one_offs):
+            check_grants(f"{type(process).__name__} {process.name!r}", process.grants, self._grantable())
+
+    def _grantable(self) -> dict[Kind, frozenset[str]]:
+        queues = frozenset(queue.name for queue in self.queues)
+        buckets = frozenset(bucket.name for bucket in self.buckets)
+        return {
+            Kind.QUEUE: queues,
+            Kind.DEAD_LETTERS: queues,
+            Kind.TABLE: frozenset(table.name for table in self.tables),
+            Kind.INDEX: frozenset(f"{table.name}/{index.name}" for table in self.tables for index in table.indexes),
+            Kind.BUCKET: buckets,
+            Kind.OBJECTS: buckets,
+            Kind.SERVICE: frozenset(service.name for service in self.services),
+            Kind.METRICS: frozenset({OWN_NAMESPACE}),
+        }
+
     def queue(self, name: str) -> QueuePolicy:
         """The queue of that logical name. Raises :class:`KeyError`."""
         return _by_name(self.queues, name)
@@ -397,6 +541,9 @@ class Topology:
     def service(self, name: str) -> ServicePolicy:
         return _by_name(self.services, name)
 
+    def one_off(self, name: str) -> OneOffPolicy:
+        return _by_name(self.one_offs, name)
+
     def metric(self, name: str) -> MetricPolicy:
         return _by_name(self.metrics, name)
 
@@ -406,7 +553,7 @@ class Topology:
         return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
-P = TypeVar("P", QueuePolicy, TablePolicy, ServicePolicy, MetricPolicy)
+P = TypeVar("P", QueuePolicy, TablePolicy, ServicePolicy, MetricPolicy, OneOffPolicy)
 
 
 def _by_name(policies: tuple[P, ...], name: str) -> P:

@@ -19,7 +19,7 @@ class ObservabilityStack(Stack):
         if stage.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
         for policy in topology.alarms:
-            PolicyAlarm(self, policy=policy, name_prefix=stage.name_prefix, topic=topic)
+            PolicyAlarm(self, policy=policy, names={"prefix": stage.name_prefix}, topic=topic)
         CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn, description="Subscribe here to be woken.")
 
     def _alarm_topic(self) -> sns.Topic:

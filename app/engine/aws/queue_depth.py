@@ -9,7 +9,7 @@ from app.engine.aws import clients
 from app.engine.aws.errors import translated
 from app.engine.aws.queue_urls import dead_letter_queue_url, queue_url
 from app.engine.conf import EngineSettings
-from app.topology import metrics
+from app.topology.aws_metrics import SQS_OLDEST_AGE
 from app.topology.naming import queue_name
 
 #: CloudWatch has SQS's figures one to three minutes late; an older one says nothing about now.
@@ -74,8 +74,8 @@ def _oldest_ages(settings: EngineSettings, queues: list[str]) -> Mapping[str, ti
                 "Id": f"q{position}",
                 "MetricStat": {
                     "Metric": {
-                        "Namespace": metrics.SQS_NAMESPACE,
-                        "MetricName": metrics.SQS_OLDEST_MESSAGE_AGE,
+                        "Namespace": SQS_OLDEST_AGE.namespace,
+                        "MetricName": SQS_OLDEST_AGE.name,
                         "Dimensions": [{"Name": "QueueName", "Value": queue_name(settings.name_prefix, name)}],
                     },
                     "Period": 60,

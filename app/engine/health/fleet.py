@@ -100,5 +100,5 @@ def is_late(policy: QueuePolicy, depth: QueueDepth) -> bool:
 
 def outbox_patience(topology: Topology) -> timedelta:
     """The lag that wakes a person, as the alarm states it."""
-    (alarm,) = (alarm for alarm in topology.alarms if alarm.metric == OUTBOX_LAG.name)
+    (alarm,) = (alarm for alarm in topology.alarms if alarm.reads(OUTBOX_LAG))
     return timedelta(seconds=alarm.threshold)

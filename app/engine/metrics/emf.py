@@ -22,9 +22,13 @@ def emit_all(figures: Mapping[MetricPolicy, float], dimensions: Mapping[str, str
     for metric, value in figures.items():
         if set(dimensions) != set(metric.dimensions):
             raise ValueError(f"{metric.name} has the dimensions {', '.join(metric.dimensions)}, got {', '.join(dimensions)}")
+        if metric.other_dimensions != next(iter(figures)).other_dimensions:
+            raise ValueError(f"{metric.name} has other_dimensions of its own: write it alone")
         provider.add_metric(name=metric.name, unit=metric.unit.value, value=value)
     for name, value_of_dimension in dimensions.items():
         provider.add_dimension(name=name, value=value_of_dimension)
+    for names in next(iter(figures)).other_dimensions:
+        provider.add_dimensions(**{name: dimensions[name] for name in names})
     out = stream or sys.stdout
     # One write: the children of a worker share its stdout, and a line in two parts would run into another's.
     out.write(json.dumps(provider.serialize_metric_set(), separators=(",", ":")) + "\n")

@@ -13,6 +13,7 @@ from app.topology import (
     IndexPolicy,
     KeyAttribute,
     KeyType,
+    Measure,
     MetricPolicy,
     MetricUnit,
     PulseHealth,
@@ -36,14 +37,13 @@ WORKER = ServicePolicy(name="worker-letters", purpose="Writes.", command=("celer
 SCALING = ScalingPolicy(minimum=1, maximum=9, wait_goal=timedelta(minutes=1), expected_run_time=timedelta(seconds=1))
 VARIABLE = VariablePolicy(name="LOG_LEVEL", purpose="How much.", default="INFO")
 METRIC = MetricPolicy(name="Letters", purpose="How many.", unit=MetricUnit.COUNT, dimensions=("Queue",))
+MEASURE = Measure(metric=METRIC, statistic="Maximum", dimensions={"Queue": "{prefix}-letters"})
 ALARM = AlarmPolicy(
     name="letters-old",
     purpose="They lie about.",
-    namespace="AWS/SQS",
-    metric="Age",
-    dimensions={},
-    statistic="Maximum",
+    measures={"lying": MEASURE},
     threshold=1,
+    reason="Paper turns yellow.",
     runbook="oldest-message.md",
 )
 TOPOLOGY = Topology(
@@ -110,6 +110,17 @@ REFUSALS: list[tuple[Any, dict[str, Any], str, str]] = [
     (ALARM, {"period": timedelta(seconds=45)}, "period", "CloudWatch knows 10, 20, 30 seconds and whole minutes, got 0:00:45"),
     (ALARM, {"evaluation_periods": 0}, "evaluation_periods", "expected 1 or more, got 0"),
     (ALARM, {"threshold": 0}, "threshold", "it rings for ever"),
+    (ALARM, {"measures": {}}, "measures", "expected 1 to 10, got 0"),
+    (ALARM, {"measures": {f"m{number}": MEASURE for number in range(11)}}, "measures", "expected 1 to 10, got 11"),
+    (ALARM, {"measures": {"Lying": MEASURE}}, "measures", "a name of lower-case letters, digits and _, got 'Lying'"),
+    (ALARM, {"measures": {"lying": MEASURE, "read": MEASURE}}, "expression", "it lacks lying, read"),
+    (ALARM, {"expression": "2 * lie"}, "expression", "it lacks lying"),
+    (METRIC, {"other_dimensions": (("Task",),)}, "other_dimensions", "expected some of Queue"),
+    (METRIC, {"other_dimensions": (tuple("Queue" for _ in range(31)),)}, "dimensions", "CloudWatch allows 30, got 31"),
+    (MEASURE, {"dimensions": {}}, "dimensions", "it is published by Queue; got none"),
+    (MEASURE, {"dimensions": {"Queue": "letters", "Task": "write"}}, "dimensions", "it is published by Queue; got Queue, Task"),
+    (MEASURE, {"dimensions": {"Queue": "{stage}-letters"}}, "dimensions", "nobody knows {'stage'}"),
+    (MEASURE, {"statistic": "Mean"}, "statistic", "expected one such as Sum, Maximum or p95, got 'Mean'"),
 ]
 
 
@@ -124,7 +135,7 @@ def test_what_aws_would_refuse_is_refused_with_policy_field_and_way_out(
     with pytest.raises(TopologyError) as refused:
         replace(policy, **change)
 
-    name = change.get("name", policy.name)
+    name = change.get("name", policy.metric.name if isinstance(policy, Measure) else policy.name)
     assert str(refused.value).startswith(f"{type(policy).__name__} {name!r}: {field}: ")
     assert way_out in str(refused.value)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.topology import TOPOLOGY, AlarmPolicy, PulseHealth, QueuePolicy, TopologyError, metrics
+from app.topology import TOPOLOGY, AlarmPolicy, Measure, PulseHealth, QueuePolicy, TopologyError, aws_metrics, metrics
 from app.topology.naming import (
     alarm_name,
     bucket_name,
@@ -73,18 +73,31 @@ def test_every_alarm_leads_to_a_runbook_that_exists(alarm: AlarmPolicy) -> None:
     assert (REPOSITORY / "docs" / "runbooks" / alarm.runbook).is_file()
 
 
-@pytest.mark.parametrize("alarm", [alarm for alarm in TOPOLOGY.alarms if alarm.namespace == metrics.SQS_NAMESPACE], ids=lambda a: a.name)
-def test_an_alarm_on_sqs_names_a_queue_that_exists(alarm: AlarmPolicy) -> None:
-    physical = {make("shop", queue.name) for queue in TOPOLOGY.queues for make in (queue_name, dead_letter_queue_name)}
-
-    assert set(alarm.dimensions) == {"QueueName"}
-    assert alarm.dimensions["QueueName"].format(prefix="shop") in physical
+MEASURES = [pytest.param(measure, id=f"{alarm.name}-{name}") for alarm in TOPOLOGY.alarms for name, measure in alarm.measures.items()]
 
 
-@pytest.mark.parametrize("alarm", [alarm for alarm in TOPOLOGY.alarms if alarm.namespace == metrics.NAMESPACE], ids=lambda a: a.name)
-def test_an_alarm_on_our_own_metric_names_one_that_we_publish_with_its_dimensions(alarm: AlarmPolicy) -> None:
-    assert set(alarm.dimensions) == set(TOPOLOGY.metric(alarm.metric).dimensions)
-    assert alarm.dimensions.get("Service", "web") in SERVICE_NAMES
+@pytest.mark.parametrize("measure", MEASURES)
+def test_an_alarm_names_what_exists(measure: Measure) -> None:
+    prefix = "shop"
+    known = {
+        "QueueName": {make(prefix, queue.name) for queue in TOPOLOGY.queues for make in (queue_name, dead_letter_queue_name)},
+        "TableName": {table_name(prefix, table.name) for table in TOPOLOGY.tables},
+        "ServiceName": {service_name(prefix, service.name) for service in TOPOLOGY.services},
+        "ClusterName": {cluster_name(prefix)},
+        "Service": SERVICE_NAMES,
+        metrics.DEPLOYMENT: {prefix},
+    }
+
+    for dimension, value in measure.dimensions.items():
+        if dimension in known:
+            assert value.format(prefix=prefix) in known[dimension]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_an_alarm_reads_a_metric_that_somebody_publishes(measure: Measure) -> None:
+    published = TOPOLOGY.metrics if measure.metric.namespace == metrics.NAMESPACE else vars(aws_metrics).values()
+
+    assert measure.metric in published
 
 
 @pytest.mark.parametrize("queue", TOPOLOGY.queues, ids=lambda queue: queue.name)

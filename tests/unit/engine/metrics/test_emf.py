@@ -54,7 +54,7 @@ def test_every_declared_metric_is_written_as_cloudwatch_reads_it(metric: MetricP
     check_is_emf(document)
     (directive,) = document["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == metrics.NAMESPACE
-    assert [set(dimensions) for dimensions in directive["Dimensions"]] == [set(metric.dimensions)]
+    assert [set(dimensions) for dimensions in directive["Dimensions"]] == [set(names) for names in metric.dimension_sets]
     assert [(one["Name"], one["Unit"]) for one in directive["Metrics"]] == [(metric.name, metric.unit.value)]
     assert document[metric.name] in (12.5, [12.5])
 
@@ -64,6 +64,11 @@ def test_figures_with_the_same_dimensions_share_a_line() -> None:
 
     check_is_emf(document)
     assert {one["Name"] for one in document["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == {"TaskRuns", "TaskRunTime"}
+
+
+def test_figures_that_stand_under_different_dimensions_share_none() -> None:
+    with pytest.raises(ValueError, match="TaskRetries has other_dimensions of its own"):
+        emit_all({metrics.TASK_RUNS: 1, metrics.TASK_RETRIES: 1}, values(metrics.TASK_RUNS), io.StringIO())
 
 
 @pytest.mark.parametrize(
