@@ -514,7 +514,8 @@ class Topology:
                     "no service consumes this queue: its jobs would wait for ever. Add it to a service in app/topology/services.py",
                 )
 
-        for process in (*self.services, *self.one_offs):
+        processes: tuple[ServicePolicy | OneOffPolicy, ...] = (*self.services, *self.one_offs)
+        for process in processes:
             check_grants(f"{type(process).__name__} {process.name!r}", process.grants, self._grantable())
 
     def _grantable(self) -> dict[Kind, frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from app.topology import access
 from app.topology.policies import HttpHealth, PulseHealth, QueuePolicy, ServicePolicy
 from app.topology.queues import QUEUES
 from app.topology.scaling import ScalingMode, ScalingPolicy
@@ -9,6 +10,10 @@ from app.topology.scaling import ScalingMode, ScalingPolicy
 #: Runs at a time in one worker task. What waits on the network gets more, what keeps a core busy fewer.
 _DEFAULT_SLOTS = 4
 _SLOTS = {"cpu_intensive": 2, "reports": 2}
+
+#: CPU units and MiB. A child is replaced above WORKER_MAX_MEMORY_PER_CHILD_MIB: so much for each slot, and as much for what they share.
+_DEFAULT_SIZE = (512, 1024)
+_SIZES = {"cpu_intensive": (2048, 4096), "reports": (1024, 2048)}
 
 _DEFAULT_SCALING = ScalingPolicy(minimum=1, maximum=20, wait_goal=timedelta(minutes=1), expected_run_time=timedelta(seconds=1))
 _SCALING = {
@@ -26,6 +31,7 @@ _SCALING = {
 
 def worker_service(queue: QueuePolicy, *, slots: int, scaling: ScalingPolicy) -> ServicePolicy:
     """A worker for one queue: Celery prefetches per queue, so that two queues on one worker would starve each other."""
+    cpu_units, memory_mib = _SIZES.get(queue.name, _DEFAULT_SIZE)
     return ServicePolicy(
         name=f"worker-{queue.name.replace('_', '-')}",
         purpose=f"Runs the jobs of {queue.name}: {queue.purpose}",
@@ -41,6 +47,11 @@ def worker_service(queue: QueuePolicy, *, slots: int, scaling: ScalingPolicy) ->
         stop_timeout=timedelta(seconds=120),
         slots=slots,
         scaling=scaling,
+        cpu_units=cpu_units,
+        memory_mib=memory_mib,
+        # It gives back what it holds when it is told to go, and what it could not give back comes again.
+        spot_weight=3,
+        grants=access.worker_grants(queue.name),
     )
 
 
@@ -49,6 +60,9 @@ WEB = ServicePolicy(
     purpose="API, console and health, under gunicorn.",
     command=("gunicorn", "--config", "python:app.config.gunicorn", "app.config.wsgi:application"),
     health=HttpHealth(path="/health/live"),
+    cpu_units=512,
+    memory_mib=1024,
+    grants=access.WEB,
 )
 
 BEAT = ServicePolicy(
@@ -57,6 +71,7 @@ BEAT = ServicePolicy(
     command=("celery", "--app", "app.config", "beat", "--loglevel", "INFO"),
     health=PulseHealth(max_age=timedelta(minutes=2)),
     singleton=True,
+    grants=access.BEAT,
 )
 
 OUTBOX_RELAY = ServicePolicy(
@@ -64,6 +79,7 @@ OUTBOX_RELAY = ServicePolicy(
     purpose="Sends what was committed and not sent, and keeps the index of dead letters.",
     command=("python", "-m", "app.manage", "relay_outbox"),
     health=PulseHealth(),
+    grants=access.OUTBOX_RELAY,
 )
 
 WORKERS = tuple(
