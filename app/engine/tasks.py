@@ -13,6 +13,8 @@ from app.engine.dead_letters.selection import Selection
 from app.engine.errors import TransientError
 from app.engine.jobs.states import JobState
 from app.engine.jobs.whereabouts import find_job
+from app.engine.metrics.emf import emit
+from app.topology.metrics import DEPLOYMENT, SAGAS_STUCK
 
 if TYPE_CHECKING:
     from app.engine.sagas.repair import Job
@@ -60,10 +62,15 @@ def forget_old_permits() -> int:
 
 @shared_task(name="engine.repair_sagas")
 def repair_sagas() -> int:
-    """Publish again what sagas have forgotten. Twice: what was just touched is not forgotten. Killed half-way: each act is a transaction."""
-    from app.engine.sagas.repair import repair
+    """Publish again what sagas have forgotten, and count the stuck ones.
 
-    return repair(_whereabouts)
+    Twice: what was just touched is not forgotten, and a count changes nothing. Killed half-way: each act is a transaction.
+    """
+    from app.engine.sagas.repair import count_stuck, repair
+
+    moved = repair(_whereabouts)
+    emit(SAGAS_STUCK, count_stuck(), {DEPLOYMENT: engine_settings().name_prefix})
+    return moved
 
 
 @shared_task(name="engine.forget_old_sagas")

@@ -6,9 +6,10 @@ NAMESPACE = OWN_NAMESPACE
 
 #: In every metric, with the name prefix as its value: two deployments in one account must not share a curve.
 DEPLOYMENT = "Deployment"
+SERVICE = "Service"
 
 _PER_TASK = (DEPLOYMENT, "Task", "Queue")
-_PER_SERVICE = (DEPLOYMENT, "Service")
+_PER_SERVICE = (DEPLOYMENT, SERVICE)
 #: Percentiles of all the tasks of a queue can be had from nothing else.
 _PER_QUEUE = ((DEPLOYMENT, "Queue"),)
 
@@ -46,6 +47,36 @@ OUTBOX_LAG = MetricPolicy(
 OUTBOX_WAITING = MetricPolicy(
     name="OutboxWaiting", purpose="Messages that are not sent yet.", unit=MetricUnit.COUNT, dimensions=_PER_SERVICE
 )
+LATE_RECORDS = MetricPolicy(
+    name="LateRecords",
+    purpose="Records of jobs that wait in the database until the ledger takes them.",
+    unit=MetricUnit.COUNT,
+    dimensions=_PER_SERVICE,
+)
+SCHEDULE_LAG = MetricPolicy(
+    name="ScheduleLag",
+    purpose="By how much the schedule is behind: the most overdue entry. The beat that leads says so; nobody else does.",
+    unit=MetricUnit.SECONDS,
+    dimensions=_PER_SERVICE,
+)
+WORKER_SLOTS = MetricPolicy(
+    name="WorkerSlots", purpose="Runs that one worker has room for, once a minute.", unit=MetricUnit.COUNT, dimensions=_PER_SERVICE
+)
+WORKER_SLOTS_BUSY = MetricPolicy(
+    name="WorkerSlotsBusy", purpose="Runs that go on in one worker, at the same moment.", unit=MetricUnit.COUNT, dimensions=_PER_SERVICE
+)
+SAGAS_STUCK = MetricPolicy(
+    name="SagasStuck",
+    purpose="Sagas whose compensation has failed for too long: they wait for a person.",
+    unit=MetricUnit.COUNT,
+    dimensions=(DEPLOYMENT,),
+)
+CAPACITY_DEFICIT = MetricPolicy(
+    name="CapacityDeficit",
+    purpose="Tasks that a worker service needs beyond those desired, every 30 seconds; negative if it has too many. Beat publishes it itself.",
+    unit=MetricUnit.COUNT,
+    dimensions=_PER_SERVICE,
+)
 BREAKER_OPENINGS = MetricPolicy(
     name="BreakerOpenings",
     purpose="Circuit breakers that opened, or opened again after a probe.",
@@ -53,4 +84,19 @@ BREAKER_OPENINGS = MetricPolicy(
     dimensions=(DEPLOYMENT, "Breaker"),
 )
 
-METRICS = (TASK_RUNS, TASK_RUN_TIME, TASK_QUEUE_WAIT, TASK_RETRIES, TASK_FAILURES, OUTBOX_LAG, OUTBOX_WAITING, BREAKER_OPENINGS)
+METRICS = (
+    TASK_RUNS,
+    TASK_RUN_TIME,
+    TASK_QUEUE_WAIT,
+    TASK_RETRIES,
+    TASK_FAILURES,
+    OUTBOX_LAG,
+    OUTBOX_WAITING,
+    LATE_RECORDS,
+    SCHEDULE_LAG,
+    WORKER_SLOTS,
+    WORKER_SLOTS_BUSY,
+    SAGAS_STUCK,
+    CAPACITY_DEFICIT,
+    BREAKER_OPENINGS,
+)

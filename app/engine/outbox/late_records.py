@@ -42,6 +42,13 @@ def kept(keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
     return {key: json.loads(item) for key, item in LateRecord.objects.filter(key__in=keys).values_list("key", "item")}
 
 
+def count_late_records() -> int:
+    """Those that wait. Raises Django's database errors."""
+    from app.engine.outbox.models import LateRecord
+
+    return LateRecord.objects.count()
+
+
 def deliver(write: Callable[[list[dict[str, Any]]], bool]) -> int:
     """Have ``write`` bring the oldest to the ledger, and return how many it has taken: none, if it says that it could not.
 

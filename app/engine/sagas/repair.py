@@ -51,6 +51,11 @@ def repair(whereabouts: Whereabouts, now: datetime | None = None, limit: int = 5
     return moved + sum(_look_after_saga(saga) for saga in _forgotten_sagas(moment)[:limit])
 
 
+def count_stuck() -> int:
+    """The sagas that wait for a person."""
+    return Saga.objects.filter(state=Saga.State.STUCK).count()
+
+
 def forget_old(now: datetime | None = None, batch: int = 200, batches: int = 100) -> int:
     """Delete sagas that ended ``KEPT_FOR`` ago, with their acts, and return how many rows; the next run goes on."""
     too_old = Saga.objects.filter(finished_at__lt=(now or timezone.now()) - KEPT_FOR)

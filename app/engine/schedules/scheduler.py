@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from socket import gethostname
@@ -13,6 +14,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from app.engine.conf import engine_settings
+from app.engine.metrics.emf import emit
 from app.engine.pulse import beat_pulse
 from app.engine.schedules.declared import install
 from app.engine.schedules.errors import LeadershipLost, NeverDue
@@ -21,6 +23,7 @@ from app.engine.schedules.leadership import Candidate
 from app.engine.schedules.occurrences import prune
 from app.engine.schedules.stopping import StopSignals
 from app.engine.schedules.timetable import Timetable
+from app.topology.metrics import DEPLOYMENT, SCHEDULE_LAG
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ LONGEST_PAUSE_SECONDS = 2.0
 #: How often another beat looks whether the leadership is free.
 STANDBY_SECONDS = 1.0
 PRUNE_EVERY = timedelta(hours=1)
+#: How often the leader says how far the schedule is behind.
+LAG_EVERY_SECONDS = 15.0
 #: An entry whose rows the database refuses to write.
 TRIED_AGAIN_AFTER = timedelta(minutes=1)
 
@@ -50,6 +55,8 @@ class Scheduler(CeleryScheduler):
         self._is_installed = False
         self._is_database_away = False
         self._prune_at: datetime | None = None
+        self._lag = timedelta(0)
+        self._lag_due_at = 0.0
 
     def setup_schedule(self) -> None:
         """Only the signals: the database may be away, and another beat may lead. The leader's first turn does the rest."""
@@ -83,6 +90,7 @@ class Scheduler(CeleryScheduler):
             self._is_installed = True
         now = self._now()
         self._timetable.refresh(now)
+        self._tell_lag(now)
         for entry_id in self._timetable.due(now):
             try:
                 self._timetable.note(entry_id, self._settle(entry_id, now))
@@ -94,6 +102,17 @@ class Scheduler(CeleryScheduler):
         following = self._timetable.next_due()
         left = LONGEST_PAUSE_SECONDS if following is None else (following - self._now()).total_seconds()
         return min(max(left, 0.0), LONGEST_PAUSE_SECONDS)
+
+    def _tell_lag(self, now: datetime) -> None:
+        """Publish the largest lag since the last time. Whoever does not lead, or cannot reach the database, is silent: an alarm listens."""
+        following = self._timetable.next_due()
+        if following is not None:
+            self._lag = max(self._lag, now - following)
+        if time.monotonic() >= self._lag_due_at:
+            settings = engine_settings()
+            emit(SCHEDULE_LAG, self._lag.total_seconds(), {DEPLOYMENT: settings.name_prefix, "Service": settings.service})
+            self._lag = timedelta(0)
+            self._lag_due_at = time.monotonic() + LAG_EVERY_SECONDS
 
     def _settle(self, entry_id: int, now: datetime) -> datetime | None:
         """When to look at the entry again. Whatever is wrong with it holds up no other."""

@@ -17,6 +17,7 @@ from app.engine.workers.memory import memory_bytes
 from app.engine.workers.records import HEARTBEAT, WorkerRecord
 from app.engine.workers.registry import Entry
 from app.engine.workers.running import reserved_count, running_jobs, running_requests
+from app.engine.workers.slots import SlotFigures
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Heartbeat(bootsteps.StartStopStep):
         self._settings = engine_settings()
         self._entry = Entry(self._settings, consumer.hostname)
         self._identity = TaskIdentity(self._settings)
+        self._slots = SlotFigures(self._settings)
         self._started_at = datetime.now(UTC)
         self._snapshot: tuple[WorkerRecord, list[int]] | None = None
         self._taken = threading.Event()
@@ -144,4 +146,5 @@ class Heartbeat(bootsteps.StartStopStep):
     def _write(self) -> None:
         assert self._snapshot is not None  # noqa: S101 — for the type checker: the loop has turned once
         record, pids = self._snapshot
+        self._slots.tell(record)
         self._entry.report(replace(record, memory_bytes=memory_bytes(pids)))

@@ -1,6 +1,7 @@
 """The schedule in the database: what beat does in one turn, at a moment that the test chooses."""
 
 import io
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from django_celery_beat.tzcrontab import TzAwareCrontab
 from app.config.schedule import SCHEDULE
 from app.engine.outbox import background
 from app.engine.outbox.models import OutboxMessage
-from app.engine.schedules import firing, leadership
+from app.engine.schedules import firing, leadership, scheduler
 from app.engine.schedules.declared import DECLARED, install
 from app.engine.schedules.entries import due_times_of
 from app.engine.schedules.errors import LeadershipLost
@@ -33,6 +34,7 @@ from app.engine.schedules.models import EntryState, Leadership, Occurrence
 from app.engine.schedules.occurrences import KEPT, prune
 from app.engine.schedules.report import read_summary
 from app.engine.schedules.scheduler import STANDBY_SECONDS, Scheduler
+from app.topology.metrics import SCHEDULE_LAG
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -553,6 +555,32 @@ def test_a_beat_whose_database_is_away_waits_and_goes_on(beat: Scheduler, clock:
 
 
 # -- what a person sees --------------------------------------------------------------------------------------------------
+
+
+def lags(capsys: pytest.CaptureFixture[str]) -> list[float]:
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if SCHEDULE_LAG.name in line]
+    return [line[SCHEDULE_LAG.name][0] for line in lines]
+
+
+def test_the_leader_tells_by_how_much_the_schedule_was_behind_and_another_beat_is_silent(
+    beat: Scheduler, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every(60)
+    other = Scheduler(app=current_app, now=clock)
+    clock.moment = NOON + timedelta(seconds=90)
+
+    beat.tick()
+    other.tick()
+    assert lags(capsys) == [30]
+
+    monkeypatch.setattr(scheduler, "LAG_EVERY_SECONDS", 0)
+    beat.tick()  # too early to tell again
+    assert lags(capsys) == []
+
+    monkeypatch.setattr(beat, "_lag_due_at", 0.0)
+    beat.tick()
+    assert lags(capsys) == [0]
+    other.close()
 
 
 def listed(*arguments: str) -> list[str]:

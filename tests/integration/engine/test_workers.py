@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.topology.metrics import WORKER_SLOTS, WORKER_SLOTS_BUSY
 from tests.support.eventually import eventually
 from tests.support.faults import Network
 
@@ -34,6 +35,8 @@ def test_a_worker_is_listed_while_it_lives_and_gone_when_it_stops(stack: Any) ->
     (worker,) = stack.start("worker-emails", RELEASE="v42")
 
     eventually(lambda: _workers(stack), [["worker-emails", ["emails"], 4, "v42"]], within=20)
+    (figures,) = (line for line in worker.lines() if WORKER_SLOTS.name in line)
+    assert (figures["Service"], figures[WORKER_SLOTS.name], figures[WORKER_SLOTS_BUSY.name]) == ("worker-emails", [4], [0])
     assert worker.stop() == 0
     assert _workers(stack) == []
 
@@ -42,6 +45,8 @@ def test_beat_and_the_relay_are_heard_of_while_their_loops_turn(stack: Any) -> N
     services = stack.start("beat", "outbox-relay")
 
     eventually(lambda: {service for service, *_ in _workers(stack)}, {"beat", "outbox-relay"}, within=15)
+    figures = {"ScheduleLag", "OutboxLag", "OutboxWaiting", "LateRecords"}
+    eventually(lambda: {name for service in services for line in service.lines() for name in line} & figures, figures, within=15)
 
     for service in services:
         assert service.stop() == 0

@@ -25,6 +25,8 @@ from app.engine.sagas.models import Act, Saga
 from app.engine.sagas.reference import Reference
 from app.engine.sagas.repair import Job, forget_old, repair
 from app.engine.sagas.running import run_act
+from app.engine.tasks import repair_sagas
+from app.topology.metrics import SAGAS_STUCK
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -344,6 +346,8 @@ def test_a_compensation_that_fails_for_too_long_leaves_the_saga_stuck_until_a_pe
     call_command("sagas", "show", str(saga.pk))
     said = capsys.readouterr().out
     assert (str(saga.pk) in said, "gateway away" in said) == (True, True)
+    repair_sagas()
+    assert json.loads(capsys.readouterr().out)[SAGAS_STUCK.name] == [1]
 
     client.force_login(django_user_model.objects.create(username="staff", is_staff=True, is_superuser=True))
     assert client.get(f"/admin/sagas/saga/{saga.pk}/change/").status_code == 200

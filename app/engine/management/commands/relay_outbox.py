@@ -18,7 +18,7 @@ from app.engine.job_ledger import JobRegister
 from app.engine.metrics.emf import emit_all
 from app.engine.outbox.lag import read_outbox_lag
 from app.engine.outbox.late_records import BATCH as LATE_RECORDS
-from app.engine.outbox.late_records import deliver
+from app.engine.outbox.late_records import count_late_records, deliver
 from app.engine.outbox.relay import BATCH, relay_once
 from app.engine.pulse import beat_pulse
 from app.engine.workers.presence import Presence
@@ -81,5 +81,9 @@ def _deliver_late_records() -> None:
 
 def _emit_lag(settings: EngineSettings) -> None:
     lag = read_outbox_lag(timezone.now())
-    figures = {metrics.OUTBOX_WAITING: lag.waiting, metrics.OUTBOX_LAG: lag.oldest.total_seconds() if lag.oldest else 0}
+    figures = {
+        metrics.OUTBOX_WAITING: lag.waiting,
+        metrics.OUTBOX_LAG: lag.oldest.total_seconds() if lag.oldest else 0,
+        metrics.LATE_RECORDS: count_late_records(),
+    }
     emit_all(figures, {metrics.DEPLOYMENT: settings.name_prefix, "Service": settings.service})
