@@ -1,4 +1,6 @@
-"""What Fargate rents out: a task's processor and memory come in pairs."""
+"""What Fargate rents out, and how it is asked to look after a task."""
+
+from datetime import timedelta
 
 _GIBIBYTE = 1024
 #: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html: memory in MiB by CPU units.
@@ -11,6 +13,12 @@ _SIZES: dict[int, tuple[int, ...]] = {
     8192: tuple(range(16 * _GIBIBYTE, 60 * _GIBIBYTE + 1, 4 * _GIBIBYTE)),
     16384: tuple(range(32 * _GIBIBYTE, 120 * _GIBIBYTE + 1, 8 * _GIBIBYTE)),
 }
+#: Each container is asked so often whether its loop turns, may take so long to answer, and is replaced after so many bad answers.
+PROBE_INTERVAL = timedelta(seconds=30)
+PROBE_TIMEOUT = timedelta(seconds=15)
+PROBE_RETRIES = 3
+#: All that a container may write to; its root is read-only. The image makes them, with their owner.
+WRITABLE_DIRECTORIES = ("/tmp", "/run/millrace")  # noqa: S108 — a volume of one container
 #: A capacity provider's share; spot weights are counted in these.
 ON_DEMAND_WEIGHT = 1
 MOST_WEIGHT = 1000

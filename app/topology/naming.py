@@ -47,5 +47,25 @@ def service_name(prefix: str, service: str) -> str:
     return f"{prefix}-{service}"
 
 
+def log_group_name(prefix: str, source: str) -> str:
+    """A service's, or that of another source of lines."""
+    return f"/{prefix}/{source}"
+
+
+def load_balancer_name(prefix: str) -> str:
+    """In front of the web service. AWS takes 32 characters, and so does a prefix."""
+    return prefix
+
+
+def database_identifier(prefix: str) -> str:
+    """The Aurora cluster."""
+    return f"{prefix}-database"
+
+
+def secret_name(prefix: str, variable: str) -> str:
+    """Of the secret that a container gets as that environment variable."""
+    return f"{prefix}/{variable.lower().replace('_', '-')}"
+
+
 def alarm_name(prefix: str, alarm: str) -> str:
     return f"{prefix}-{alarm}"

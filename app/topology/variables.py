@@ -2,6 +2,9 @@
 
 from app.topology.policies import VariablePolicy
 
+#: Of a secret that nobody has to know, and of one that nobody has set yet.
+GENERATED_CHARACTERS = 64
+
 VARIABLES = (
     VariablePolicy(name="NAME_PREFIX", purpose="Begins the name of every queue, table and bucket of this deployment.", default="millrace"),
     VariablePolicy(name="SERVICE", purpose="Which service of the topology this process is; stands in logs and metrics.", default="shell"),
@@ -71,3 +74,9 @@ VARIABLES = (
     VariablePolicy(name="PARTNER_API_KEY", purpose="Key of the partner's API.", secret=True),
     VariablePolicy(name="PARTNER_API_BASE", purpose="Address of the partner's API.", default="https://api.partner.example"),
 )
+
+
+def port_of(name: str) -> int:
+    """The port in the default of ``DATABASE_PORT`` or ``WEB_BIND``: what a deployment opens between its parts."""
+    (default,) = (variable.default for variable in VARIABLES if variable.name == name)
+    return int((default or "").rpartition(":")[2])
