@@ -41,7 +41,7 @@ TOPOLOGY = Topology(
     services=SERVICES,
     variables=VARIABLES,
     metrics=METRICS,
-    alarms=alarms_for(QUEUES),
+    alarms=alarms_for(queues=QUEUES, tables=TABLES, services=SERVICES),
     one_offs=ONE_OFFS,
 )
 

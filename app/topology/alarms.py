@@ -1,12 +1,12 @@
-"""What wakes a person. Alarm on what hurts: jobs that wait, jobs that died, jobs that never left the database."""
+"""What wakes a person: jobs that wait, jobs that died, and what they cannot go on without. What heals by itself wakes nobody."""
 
 from collections.abc import Iterable
 from datetime import timedelta
 
 from app.topology import aws_metrics, metrics
-from app.topology.naming import dead_letter_queue_name, queue_name
-from app.topology.policies import AlarmPolicy, Measure, QueuePolicy
-from app.topology.services import OUTBOX_RELAY
+from app.topology.naming import cluster_name, database_identifier, dead_letter_queue_name, queue_name, service_name, table_name
+from app.topology.policies import AlarmPolicy, Comparison, Measure, MetricPolicy, QueuePolicy, ServicePolicy, TablePolicy
+from app.topology.services import BEAT, OUTBOX_RELAY
 
 _PREFIX = "{prefix}"
 
@@ -45,14 +45,49 @@ def _dead_letters(queue: QueuePolicy) -> AlarmPolicy:
     )
 
 
+def _absent(service: ServicePolicy) -> AlarmPolicy:
+    dimensions = {"ClusterName": cluster_name(_PREFIX), "ServiceName": service_name(_PREFIX, service.name)}
+    return AlarmPolicy(
+        name=f"{service.name}-absent",
+        purpose=f"Copies of {service.name} are wanted, and none runs: its jobs wait.",
+        measures={
+            "wanted": Measure(metric=aws_metrics.ECS_DESIRED, statistic="Minimum", dimensions=dimensions),
+            "running": Measure(metric=aws_metrics.ECS_RUNNING, statistic="Maximum", dimensions=dimensions),
+        },
+        # Container Insights may say nothing of a service without tasks.
+        expression="IF(FILL(wanted, 0) > 0 AND FILL(running, 0) < 1, 1, 0)",
+        threshold=1,
+        reason="A first copy starts within two minutes, also on Spot. Some of many that are still starting are scaling out, and no alarm.",
+        evaluation_periods=5,
+        runbook="worker-absent.md",
+    )
+
+
+def _throttled(table: TablePolicy) -> AlarmPolicy:
+    dimensions = {"TableName": table_name(_PREFIX, table.name)}
+    return AlarmPolicy(
+        name=f"{table.name}-throttled",
+        purpose=f"DynamoDB keeps putting off requests to {table.name}.",
+        measures={
+            "reads": Measure(metric=aws_metrics.DYNAMODB_READ_THROTTLES, statistic="Sum", dimensions=dimensions),
+            "writes": Measure(metric=aws_metrics.DYNAMODB_WRITE_THROTTLES, statistic="Sum", dimensions=dimensions),
+        },
+        expression="FILL(reads, 0) + FILL(writes, 0)",
+        threshold=100,
+        reason="A table that grows is split within minutes, and what was put off is tried again. A hundred a minute for so long stays.",
+        evaluation_periods=5,
+        runbook="table-throttled.md",
+    )
+
+
+def _own(metric: MetricPolicy, service: ServicePolicy, statistic: str = "Maximum") -> Measure:
+    return Measure(metric=metric, statistic=statistic, dimensions={metrics.DEPLOYMENT: _PREFIX, metrics.SERVICE: service.name})
+
+
 _OUTBOX_LAG = AlarmPolicy(
     name="outbox-lag",
     purpose="Committed jobs are not reaching SQS.",
-    measures={
-        "lag": Measure(
-            metric=metrics.OUTBOX_LAG, statistic="Maximum", dimensions={metrics.DEPLOYMENT: _PREFIX, "Service": OUTBOX_RELAY.name}
-        )
-    },
+    measures={"lag": _own(metrics.OUTBOX_LAG, OUTBOX_RELAY)},
     threshold=60,
     reason="A job leaves within a second, or with the relay's next look half a second later. A minute is an outage.",
     evaluation_periods=2,
@@ -61,7 +96,74 @@ _OUTBOX_LAG = AlarmPolicy(
     runbook="outbox-lag.md",
 )
 
+_SCHEDULE_LAG = AlarmPolicy(
+    name="schedule-lag",
+    purpose="What the schedule says is due is not sent.",
+    measures={"lag": _own(metrics.SCHEDULE_LAG, BEAT)},
+    threshold=60,
+    reason="A due time counts as missed after a minute. Five of them: while beat is deployed, nobody leads for about two.",
+    evaluation_periods=5,
+    # Only the beat that leads speaks.
+    is_silence_bad=True,
+    runbook="schedule-lag.md",
+)
 
-def alarms_for(queues: Iterable[QueuePolicy]) -> tuple[AlarmPolicy, ...]:
-    per_queue = [alarm for queue in queues for alarm in (_oldest_message(queue), _dead_letters(queue))]
-    return (*per_queue, _OUTBOX_LAG)
+_SAGAS_STUCK = AlarmPolicy(
+    name="sagas-stuck",
+    purpose="What was done half-way could not be undone: money or goods are where they should not be.",
+    measures={"stuck": Measure(metric=metrics.SAGAS_STUCK, statistic="Maximum", dimensions={metrics.DEPLOYMENT: _PREFIX})},
+    threshold=1,
+    reason="It was tried for days before it was given up. Nobody but a person goes on. They are counted every minute.",
+    period=timedelta(minutes=5),
+    runbook="sagas-stuck.md",
+)
+
+_DATABASE_AT_CAPACITY = AlarmPolicy(
+    name="database-at-capacity",
+    purpose="The database uses all the capacity that it may.",
+    measures={
+        # The largest of writer and readers: their mean hides a writer that has no more.
+        "used": Measure(
+            metric=aws_metrics.RDS_CAPACITY_USED,
+            statistic="Maximum",
+            dimensions={"DBClusterIdentifier": database_identifier(_PREFIX)},
+        )
+    },
+    threshold=95,
+    reason="A peak of some minutes is what the capacity is for. After a quarter of an hour queries queue up, and jobs behind them.",
+    evaluation_periods=15,
+    runbook="database-at-capacity.md",
+)
+
+
+def _sensor_silent(service: ServicePolicy) -> AlarmPolicy:
+    """One service speaks for all: a single call publishes them."""
+    return AlarmPolicy(
+        name="scaling-sensor-silent",
+        purpose="Nobody says how many workers are missing: they are scaled out late, and not in.",
+        measures={"samples": _own(metrics.CAPACITY_DEFICIT, service, "SampleCount")},
+        comparison=Comparison.BELOW,
+        threshold=1,
+        reason="It speaks twice a minute. Until then CloudWatch's own figures scale out; five minutes, as with the schedule, are a deployment.",
+        evaluation_periods=5,
+        is_silence_bad=True,
+        runbook="scaling-sensor-silent.md",
+    )
+
+
+def alarms_for(
+    *, queues: Iterable[QueuePolicy], tables: Iterable[TablePolicy], services: Iterable[ServicePolicy]
+) -> tuple[AlarmPolicy, ...]:
+    """Those of each queue, each worker service and each table, and those of which there is one."""
+    workers = [service for service in services if service.consumes]
+    scaled = [service for service in workers if service.scaling is not None]
+    return (
+        *(alarm for queue in queues for alarm in (_oldest_message(queue), _dead_letters(queue))),
+        *map(_absent, workers),
+        _OUTBOX_LAG,
+        _SCHEDULE_LAG,
+        *map(_sensor_silent, scaled[:1]),
+        _SAGAS_STUCK,
+        _DATABASE_AT_CAPACITY,
+        *map(_throttled, tables),
+    )
