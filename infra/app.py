@@ -1,6 +1,7 @@
 """Writes the CloudFormation of one stage: ``python -m infra.app``. Needs neither an AWS account nor a network.
 
-The stacks do not depend on each other: they meet by physical names, which ``app.topology.naming`` makes.
+Queues, tables, buckets and alarms depend on no other stack: they are met by physical names, which ``app.topology.naming`` makes. Network,
+database, secrets and services are made in this order, and refer to each other.
 """
 
 import json
@@ -10,8 +11,13 @@ from typing import Any
 from aws_cdk import App, Tags
 
 from app.topology import TOPOLOGY, Topology
+from infra.stacks.compute import ComputeStack
+from infra.stacks.database import DatabaseStack
+from infra.stacks.edge import EdgeStack
 from infra.stacks.messaging import MessagingStack
+from infra.stacks.network import NetworkStack
 from infra.stacks.observability import ObservabilityStack
+from infra.stacks.secrets import SecretsStack
 from infra.stacks.state import StateStack
 from infra.stages import Stage, chosen_stage
 
@@ -34,8 +40,17 @@ def new_app(outdir: Path | None = None) -> App:
 
 def add_stacks(app: App, *, topology: Topology, stage: Stage) -> None:
     """Everything that a stage consists of."""
-    MessagingStack(app, topology=topology, stage=stage)
-    StateStack(app, topology=topology, stage=stage)
+    messaging = MessagingStack(app, topology=topology, stage=stage)
+    state = StateStack(app, topology=topology, stage=stage)
+    network = NetworkStack(app, stage=stage)
+    database = DatabaseStack(app, stage=stage, network=network)
+    secrets = SecretsStack(app, topology=topology, stage=stage)
+    compute = ComputeStack(app, topology=topology, stage=stage, network=network, database=database, secrets=secrets)
+    # Nothing in it names a queue or a table, and nothing runs without them.
+    for stack in (messaging, state):
+        compute.add_stack_dependency(stack)
+    if stage.has_firewall:
+        EdgeStack(app, stage=stage, load_balancer_arn=compute.front.balancer.load_balancer_arn)
     ObservabilityStack(app, topology=topology, stage=stage)
     Tags.of(app).add("Application", "millrace")
     Tags.of(app).add("Stage", stage.name)

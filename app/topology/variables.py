@@ -76,7 +76,12 @@ VARIABLES = (
 )
 
 
+def default_of(name: str) -> str:
+    """What everybody takes who is told nothing; of a variable that has a default."""
+    (default,) = (variable.default for variable in VARIABLES if variable.name == name)
+    return default or ""
+
+
 def port_of(name: str) -> int:
     """The port in the default of ``DATABASE_PORT`` or ``WEB_BIND``: what a deployment opens between its parts."""
-    (default,) = (variable.default for variable in VARIABLES if variable.name == name)
-    return int((default or "").rpartition(":")[2])
+    return int(default_of(name).rpartition(":")[2])

@@ -37,10 +37,8 @@ def synthesise(node: str, tmp_path_factory: pytest.TempPathFactory) -> Synthesis
         app = new_app(tmp_path_factory.mktemp("cdk.out"))
         add_stacks(app, topology=topology, stage=stage)
         assembly = app.synth()
-        messaging, state, observability = (
-            assembly.get_stack_by_name(f"{stage.name_prefix}-{name}").template for name in ("messaging", "state", "observability")
-        )
-        return Templates(messaging=messaging, state=state, observability=observability)
+        prefix = f"{stage.name_prefix}-"
+        return Templates(stacks={stack.stack_name.removeprefix(prefix): stack.template for stack in assembly.stacks})
 
     return synthesise_one
 

@@ -1,6 +1,6 @@
 """The synthesised templates of one stage, and questions to ask them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,35 @@ Template = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Templates:
-    messaging: Template
-    state: Template
-    observability: Template
+    stacks: Mapping[str, Template]
+    """By what follows the prefix in the stack's name."""
+
+    @property
+    def messaging(self) -> Template:
+        return self.stacks["messaging"]
+
+    @property
+    def state(self) -> Template:
+        return self.stacks["state"]
+
+    @property
+    def observability(self) -> Template:
+        return self.stacks["observability"]
+
+    @property
+    def network(self) -> Template:
+        return self.stacks["network"]
+
+    @property
+    def database(self) -> Template:
+        return self.stacks["database"]
+
+    @property
+    def compute(self) -> Template:
+        return self.stacks["compute"]
 
     def all(self) -> tuple[Template, ...]:
-        return (self.messaging, self.state, self.observability)
+        return tuple(self.stacks.values())
 
     def resources(self, cloudformation_type: str) -> list[Template]:
         """Every resource of that type, in every stack."""

@@ -38,7 +38,8 @@ def deployed(dev: Templates) -> Iterator[str]:
     """The URL of an AWS that CloudFormation filled."""
     with simulated_aws() as endpoint_url:
         cloudformation = client("cloudformation", endpoint_url)
-        for name, template in zip(("messaging", "state", "observability"), dev.all(), strict=True):
+        for name in ("messaging", "state", "observability"):
+            template = dev.stacks[name]
             # The parameter and the rule of the CDK's bootstrap, which moto cannot resolve, and the outputs stay behind.
             resources = {key: resource for key, resource in template["Resources"].items() if resource["Type"] not in NOT_IN_MOTO}
             cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
@@ -176,8 +177,7 @@ def test_a_changed_visibility_timeout_changes_one_number_in_one_template(dev: Te
 
     (path,) = (key for key, value in dev.messaging["Resources"].items() if _is_changed_queue(value))
     assert differences(dev.messaging, changed.messaging) == {("Resources", path, "Properties", "VisibilityTimeout"): (BEFORE, AFTER)}
-    assert differences(dev.state, changed.state) == {}
-    assert differences(dev.observability, changed.observability) == {}
+    assert {name for name, template in dev.stacks.items() if template != changed.stacks[name]} == {"messaging"}
 
 
 def _is_changed_queue(resource: Template) -> bool:

@@ -1,5 +1,7 @@
 """What stands in the templates: safety and durability. That the numbers are right is test_one_truth.py's work."""
 
+from typing import Any
+
 import pytest
 
 from app.topology import TOPOLOGY
@@ -110,6 +112,9 @@ def test_buckets_are_private_encrypted_and_forget_what_expires(prod: Templates) 
         assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": policy.unfinished_uploads_expire_after.days}
 
 
+RESOURCE_POLICIES = ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy")
+
+
 # -- all of them ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("policy_type", "resource_type", "reference", "action"),
@@ -133,11 +138,34 @@ def test_plain_http_is_denied_everywhere(templates: Templates, policy_type: str,
     assert guarded == existing
 
 
-def test_nothing_is_allowed_by_a_wildcard(templates: Templates) -> None:
-    for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+#: AWS defines no resource for these: https://docs.aws.amazon.com/service-authorization/latest/reference/
+WITHOUT_RESOURCE = {
+    "cloudwatch:GetMetricData",
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    # The framework's step function tells CloudWatch Logs of itself, and a shell is opened through a channel of its own.
+    *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries"),
+    *("logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+    *(f"ssmmessages:{verb}{channel}Channel" for verb in ("Create", "Open") for channel in ("Control", "Data")),
+}
+
+
+def test_no_action_is_allowed_by_a_wildcard(templates: Templates) -> None:
+    for kind in (*RESOURCE_POLICIES, "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
         for _, statement in templates.statements(kind):
             if statement["Effect"] == "Allow":
-                assert "*" not in str(statement)
+                assert "*" not in "".join(_listed(statement["Action"]))
+
+
+def test_nothing_is_allowed_on_everything_but_what_aws_cannot_limit(templates: Templates) -> None:
+    for kind in (*RESOURCE_POLICIES, "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+        for _, statement in templates.statements(kind):
+            if statement["Effect"] == "Allow" and "*" in _listed(statement["Resource"]):
+                assert set(_listed(statement["Action"])) <= WITHOUT_RESOURCE
+
+
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("cloudformation_type", ["AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"])
@@ -157,12 +185,16 @@ def test_everything_that_can_be_is_tagged_with_its_stage(prod: Templates) -> Non
 
 
 def test_addresses_and_names_are_outputs(prod: Templates) -> None:
-    outputs = [value["Value"]["Ref"] for template in prod.all() for value in template["Outputs"].values()]
+    without_services = (prod.messaging, prod.state, prod.observability)
+    outputs = [value["Value"]["Ref"] for template in without_services for value in template["Outputs"].values()]
     wanted = ("AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SNS::Topic")
 
-    assert set(outputs) == {key for template in prod.all() for key, resource in template["Resources"].items() if resource["Type"] in wanted}
+    assert set(outputs) == {
+        key for template in without_services for key, resource in template["Resources"].items() if resource["Type"] in wanted
+    }
     assert len(outputs) == len(set(outputs))
 
 
-def test_the_stages_differ_in_names_and_safety_only(dev: Templates, prod: Templates) -> None:
-    assert [set(template["Resources"]) for template in dev.all()] == [set(template["Resources"]) for template in prod.all()]
+def test_what_holds_messages_and_items_differs_between_stages_in_names_and_safety_only(dev: Templates, prod: Templates) -> None:
+    for name in ("messaging", "state", "observability"):
+        assert set(dev.stacks[name]["Resources"]) == set(prod.stacks[name]["Resources"])
