@@ -29,6 +29,7 @@ class EngineConfig(AppConfig):
         recorder.connect()
         grace.connect()
         signals.beat_init.connect(_report_beat, dispatch_uid="engine.presence", weak=False)
+        signals.beat_init.connect(_publish_capacity_deficit, dispatch_uid="engine.scaling", weak=False)
 
 
 def _report_beat(**_: Any) -> None:
@@ -38,3 +39,17 @@ def _report_beat(**_: Any) -> None:
     presence = Presence(engine_settings())
     presence.start()
     atexit.register(presence.stop)
+
+
+def _publish_capacity_deficit(sender: Any, **_: Any) -> None:
+    from app.engine.conf import engine_settings
+    from app.engine.scaling.publisher import Publisher
+    from app.engine.scaling.sensor import Sensor
+
+    settings = engine_settings()
+    if settings.ecs_agent_url is None:  # the number of processes on a laptop is its owner's
+        return
+    scheduler = sender.scheduler
+    publisher = Publisher(publish=Sensor(settings).publish_once, is_leading=lambda: scheduler.is_leading)
+    publisher.start()
+    atexit.register(publisher.stop)

@@ -43,6 +43,10 @@ def s3(settings: EngineSettings) -> Any:
     return _client("s3", settings)
 
 
+def ecs(settings: EngineSettings) -> Any:
+    return _client("ecs", settings)
+
+
 def cloudwatch(settings: EngineSettings) -> "CloudWatchClient":
     client: CloudWatchClient = _client("cloudwatch", settings)
     return client

@@ -1,7 +1,8 @@
 """One beat acts."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -29,19 +30,30 @@ class Candidate:
     Limit: time is PostgreSQL's, so clocks of hosts do not matter here; without PostgreSQL nobody leads.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.fence: int | None = None
         """While this one believes to lead."""
+        self._clock = clock
+        self._renewed_at = 0.0
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether it leads for certain, asked from any thread: a silent leader is followed after ``TERM``."""
+        return self.fence is not None and self._clock() - self._renewed_at < TERM.total_seconds()
 
     def lead(self) -> bool:
         """Renew the leadership, or take it if it is free. Raises Django's database errors."""
+        asked_at = self._clock()
         if self.fence is None:
             self.fence = self._take()
+            self._renewed_at = asked_at
             return self.fence is not None
         try:
             with self.acting():
-                return True
+                pass
+            self._renewed_at = asked_at
+            return True
         except LeadershipLost as error:
             logger.warning("beat leads no longer", extra={"reason": str(error)})
             return False

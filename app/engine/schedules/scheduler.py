@@ -58,6 +58,11 @@ class Scheduler(CeleryScheduler):
         self._lag = timedelta(0)
         self._lag_due_at = 0.0
 
+    @property
+    def is_leading(self) -> bool:
+        """Whether this beat leads for certain, asked from any thread."""
+        return self._candidate.is_leading
+
     def setup_schedule(self) -> None:
         """Only the signals: the database may be away, and another beat may lead. The leader's first turn does the rest."""
         self._signals.install()

@@ -16,7 +16,8 @@ from app.engine.workers.identity import TaskIdentity
 from app.engine.workers.memory import memory_bytes
 from app.engine.workers.records import HEARTBEAT, WorkerRecord
 from app.engine.workers.registry import Entry
-from app.engine.workers.running import reserved_count, running_jobs, running_requests
+from app.engine.workers.run_time import RecentRuns
+from app.engine.workers.running import begun_count, reserved_count, running_jobs, running_requests
 from app.engine.workers.slots import SlotFigures
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Heartbeat(bootsteps.StartStopStep):
         self._identity = TaskIdentity(self._settings)
         self._slots = SlotFigures(self._settings)
         self._started_at = datetime.now(UTC)
+        self._recent = RecentRuns()
         self._snapshot: tuple[WorkerRecord, list[int]] | None = None
         self._taken = threading.Event()
         self._ended = threading.Event()
@@ -86,6 +88,7 @@ class Heartbeat(bootsteps.StartStopStep):
         # What other steps tell of themselves: remote control and scale-in protection are strangers to this room.
         told = consumer.blueprint.info(consumer)
         requests = running_requests()
+        self._recent.note(busy=len(requests), begun=begun_count())
         held = getattr(getattr(consumer.task_consumer, "channel", None), "held_count", 0)
         record = WorkerRecord(
             hostname=consumer.hostname,
@@ -96,6 +99,8 @@ class Heartbeat(bootsteps.StartStopStep):
             busy=len(requests),
             running=running_jobs(requests),
             reserved=max(max(held, reserved_count()) - len(requests), 0),
+            busy_seconds=self._recent.busy_seconds,
+            runs=self._recent.runs,
             release=self._settings.release,
             ecs_task=self._identity.arn,
             is_draining=bool(told.get("draining")),

@@ -53,6 +53,10 @@ class WorkerRecord:
     """The longest runs first, 50 at most."""
     reserved: int
     """Received and not started."""
+    busy_seconds: float = 0.0
+    """Of its slots, in the last minutes."""
+    runs: float = 0.0
+    """That began in the last minutes; older ones count less and less."""
     memory_bytes: int | None = None
     """Of the process and its children. ``None`` where the system does not tell."""
     release: str
@@ -94,6 +98,8 @@ def item_of(worker: WorkerRecord) -> dict[str, Any]:
             ]
         },
         "reserved": _number(worker.reserved),
+        "busy_seconds": _number(round(worker.busy_seconds, 3)),
+        "runs": _number(round(worker.runs, 3)),
         **({} if worker.memory_bytes is None else {"memory_bytes": _number(worker.memory_bytes)}),
         "release": {"S": worker.release},
         "ecs_task": {"S": worker.ecs_task},
@@ -121,6 +127,8 @@ def record_of(item: Mapping[str, Any]) -> WorkerRecord:
         busy=int(item["busy"]["N"]) if "busy" in item else len(running),
         running=running,
         reserved=int(item["reserved"]["N"]),
+        busy_seconds=float(item.get("busy_seconds", {"N": "0"})["N"]),
+        runs=float(item.get("runs", {"N": "0"})["N"]),
         memory_bytes=None if memory is None else int(memory["N"]),
         release=item["release"]["S"],
         ecs_task=item.get("ecs_task", {"S": ""})["S"],

@@ -21,6 +21,11 @@ def reserved_count() -> int:
     return len(state.reserved_requests)
 
 
+def begun_count() -> int:
+    """The runs that this worker has begun since its start."""
+    return int(state.all_total_count[0])
+
+
 def running_jobs(requests: list[Any]) -> tuple[RunningJob, ...]:
     """The longest runs first, 50 at most."""
     by_start = sorted(requests, key=lambda request: request.time_start or time.time())

@@ -691,3 +691,20 @@ def test_a_job_knows_which_due_time_it_is_for_also_when_it_is_tried_again(stack:
     assert line is not None
     due_at = datetime(2026, 1, 2, 3, tzinfo=UTC)
     assert line.groups() == (task_id_of("which", due_at), due_at.isoformat())
+
+
+def test_a_leader_that_has_not_renewed_for_its_term_does_not_lead_for_certain() -> None:
+    now = [1000.0]
+    candidate = Candidate("one", clock=lambda: now[0])
+    told = [candidate.is_leading]
+
+    candidate.lead()
+    told.append(candidate.is_leading)
+    now[0] += leadership.TERM.total_seconds()
+    told.append(candidate.is_leading)
+    candidate.lead()
+    told.append(candidate.is_leading)
+    candidate.leave()
+    told.append(candidate.is_leading)
+
+    assert told == [False, True, False, True, False]

@@ -14,6 +14,8 @@ WORKER = WorkerRecord(
     busy=1,
     running=(RunningJob(id="7", task="mailings.send", started_at=NOON - timedelta(seconds=40)),),
     reserved=3,
+    busy_seconds=120.5,
+    runs=40.25,
     memory_bytes=123_456_789,
     release="v1",
     ecs_task="arn:aws:ecs:eu-central-1:123456789012:task/millrace/158d1c80",
