@@ -3,8 +3,11 @@
 SQS and DynamoDB know no action for a batch of sends or reads of their own, but one for a batch of writes.
 """
 
+from collections.abc import Mapping
+
 from app.topology.buckets import ARTIFACTS, CLAIM_CHECKS, FILES, RESULTS
-from app.topology.grants import ANY_METRIC, MAIL, TASKS, Grant, bucket, dead_letters, indexes, objects, queues, table
+from app.topology.grants import ANY_METRIC, MAIL, TASKS, Grant, bucket, dead_letters, indexes, metrics, objects, queues, services, table
+from app.topology.metrics import NAMESPACE
 from app.topology.queues import QUEUES
 from app.topology.tables import BREAKERS, LEDGER, MAILBOX, WORKERS
 
@@ -18,6 +21,7 @@ _SENDING = (
 )
 _SENDING_LARGE = Grant(purpose="Lay down large bodies", actions=("s3:PutObject",), on=objects(ARTIFACTS.name, CLAIM_CHECKS))
 _PRESENCE = Grant(purpose="Stand in the list of workers", actions=("dynamodb:PutItem", "dynamodb:DeleteItem"), on=table(WORKERS.name))
+_LISTING_WORKERS = Grant(purpose="Read the list of workers", actions=("dynamodb:Scan",), on=table(WORKERS.name))
 _WORKING_OFF_LETTERS = Grant(purpose="Work off dead letters", actions=_CONSUMING, on=dead_letters(*_ALL_QUEUES))
 _LISTING_LETTERS = Grant(purpose="List dead letters", actions=("dynamodb:Query",), on=indexes(LEDGER.name, "dead_letters"))
 
@@ -29,15 +33,13 @@ WEB = (
     Grant(purpose="Search jobs", actions=("dynamodb:Query",), on=indexes(LEDGER.name, *(index.name for index in LEDGER.indexes))),
     Grant(purpose="Count messages", actions=("sqs:GetQueueAttributes",), on=(*queues(*_ALL_QUEUES), *dead_letters(*_ALL_QUEUES))),
     Grant(purpose="Read how old messages are", actions=("cloudwatch:GetMetricData",), on=ANY_METRIC),
-    Grant(purpose="Read the list of workers", actions=("dynamodb:Scan",), on=table(WORKERS.name)),
+    _LISTING_WORKERS,
     Grant(purpose="Read breakers", actions=("dynamodb:BatchGetItem",), on=table(BREAKERS.name)),
     Grant(purpose="Ask whether the ledger answers", actions=("dynamodb:DescribeTable",), on=table(LEDGER.name)),
     Grant(purpose="Take and hand out files", actions=("s3:GetObject", "s3:PutObject"), on=objects(FILES.name)),
     # Without it S3 says of a file that is not there that it is forbidden.
     Grant(purpose="Tell absent files", actions=("s3:ListBucket",), on=bucket(FILES.name)),
 )
-
-BEAT = (*_SENDING, _PRESENCE)
 
 OUTBOX_RELAY = (
     *_SENDING,
@@ -52,6 +54,18 @@ OUTBOX_RELAY = (
         on=table(LEDGER.name),
     ),
 )
+
+
+def beat_grants(scaled: Mapping[str, str]) -> tuple[Grant, ...]:
+    """``scaled``: by its name, the queue of each service whose copies follow one. Beat says how many are missing."""
+    return (
+        *_SENDING,
+        _PRESENCE,
+        _LISTING_WORKERS,
+        Grant(purpose="Count what waits", actions=("sqs:GetQueueAttributes",), on=queues(*scaled.values())),
+        Grant(purpose="Read how many copies are desired", actions=("ecs:DescribeServices",), on=services(*scaled)),
+        Grant(purpose="Publish how many are missing", actions=("cloudwatch:PutMetricData",), on=metrics(NAMESPACE)),
+    )
 
 
 def worker_grants(queue: str) -> tuple[Grant, ...]:

@@ -55,6 +55,11 @@ def worker_service(queue: QueuePolicy, *, slots: int, scaling: ScalingPolicy) ->
     )
 
 
+WORKERS = tuple(
+    worker_service(queue, slots=_SLOTS.get(queue.name, _DEFAULT_SLOTS), scaling=_SCALING.get(queue.name, _DEFAULT_SCALING))
+    for queue in QUEUES
+)
+
 WEB = ServicePolicy(
     name="web",
     purpose="API, console and health, under gunicorn.",
@@ -71,7 +76,7 @@ BEAT = ServicePolicy(
     command=("celery", "--app", "app.config", "beat", "--loglevel", "INFO"),
     health=PulseHealth(max_age=timedelta(minutes=2)),
     singleton=True,
-    grants=access.BEAT,
+    grants=access.beat_grants({worker.name: worker.consumes[0] for worker in WORKERS}),
 )
 
 OUTBOX_RELAY = ServicePolicy(
@@ -80,11 +85,6 @@ OUTBOX_RELAY = ServicePolicy(
     command=("python", "-m", "app.manage", "relay_outbox"),
     health=PulseHealth(),
     grants=access.OUTBOX_RELAY,
-)
-
-WORKERS = tuple(
-    worker_service(queue, slots=_SLOTS.get(queue.name, _DEFAULT_SLOTS), scaling=_SCALING.get(queue.name, _DEFAULT_SCALING))
-    for queue in QUEUES
 )
 
 SERVICES = (WEB, *WORKERS, BEAT, OUTBOX_RELAY)
