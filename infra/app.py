@@ -51,7 +51,7 @@ def add_stacks(app: App, *, topology: Topology, stage: Stage) -> None:
         compute.add_stack_dependency(stack)
     if stage.has_firewall:
         EdgeStack(app, stage=stage, load_balancer_arn=compute.front.balancer.load_balancer_arn)
-    ObservabilityStack(app, topology=topology, stage=stage)
+    ObservabilityStack(app, topology=topology, stage=stage, compute=compute)
     Tags.of(app).add("Application", "millrace")
     Tags.of(app).add("Stage", stage.name)
 

@@ -136,6 +136,43 @@ _DATABASE_AT_CAPACITY = AlarmPolicy(
 )
 
 
+_WEB_UNHEALTHY = AlarmPolicy(
+    name="web-unhealthy",
+    purpose="No web container answers: nothing is accepted.",
+    measures={
+        "healthy": Measure(
+            metric=aws_metrics.ALB_HEALTHY,
+            statistic="Maximum",
+            dimensions={"LoadBalancer": "{load_balancer}", "TargetGroup": "{target_group}"},
+        )
+    },
+    comparison=Comparison.BELOW,
+    threshold=1,
+    reason="A deployment starts new containers before it stops the old ones: none at all is an outage. Twice, for one figure may be missing.",
+    evaluation_periods=2,
+    # No figure is what it says about a service without containers.
+    is_silence_bad=True,
+    runbook="web-unhealthy.md",
+)
+
+_FRONT = {"LoadBalancer": "{load_balancer}"}
+_WEB_ERRORS = AlarmPolicy(
+    name="web-errors",
+    purpose="More than one request in twenty fails.",
+    measures={
+        "requests": Measure(metric=aws_metrics.ALB_REQUESTS, statistic="Sum", dimensions=_FRONT),
+        "target": Measure(metric=aws_metrics.ALB_TARGET_5XX, statistic="Sum", dimensions=_FRONT),
+        # What found no container is not among the requests.
+        "own": Measure(metric=aws_metrics.ALB_OWN_5XX, statistic="Sum", dimensions=_FRONT),
+    },
+    expression=("IF(FILL(target, 0) + FILL(own, 0) >= 10, 100 * (FILL(target, 0) + FILL(own, 0)) / (FILL(requests, 0) + FILL(own, 0)), 0)"),
+    threshold=5,
+    reason="In percent. Fewer than ten a minute are somebody's bug, which the log shows in the morning; three minutes are no failover.",
+    evaluation_periods=3,
+    runbook="web-errors.md",
+)
+
+
 def _sensor_silent(service: ServicePolicy) -> AlarmPolicy:
     """One service speaks for all: a single call publishes them."""
     return AlarmPolicy(
@@ -164,6 +201,8 @@ def alarms_for(
         _SCHEDULE_LAG,
         *map(_sensor_silent, scaled[:1]),
         _SAGAS_STUCK,
+        _WEB_UNHEALTHY,
+        _WEB_ERRORS,
         _DATABASE_AT_CAPACITY,
         *map(_throttled, tables),
     )

@@ -69,3 +69,11 @@ def secret_name(prefix: str, variable: str) -> str:
 
 def alarm_name(prefix: str, alarm: str) -> str:
     return f"{prefix}-{alarm}"
+
+
+def dashboard_name(prefix: str, board: str) -> str:
+    return f"{prefix}-{board}"
+
+
+def budget_name(prefix: str) -> str:
+    return prefix

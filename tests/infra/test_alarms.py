@@ -6,7 +6,7 @@ from botocore.validate import ParamValidator
 
 from app.topology import TOPOLOGY, AlarmPolicy, Comparison, Measure
 from app.topology.naming import alarm_name
-from infra.stages import DEV
+from infra.stages import DEV, PROD
 from tests.infra.conftest import Synthesise
 from tests.infra.templates import Templates
 
@@ -33,6 +33,19 @@ def _figure(policy: AlarmPolicy) -> dict[str, Any]:
     return {"Metrics": [{"Id": "expr_1", "Expression": policy.expression, "ReturnData": True}, *read]}
 
 
+def _without_imports(value: Any) -> Any:
+    """The names that AWS makes up come from the stack of the load balancer."""
+    if isinstance(value, dict):
+        if isinstance(exported := value.get("Fn::ImportValue"), str):
+            return {"LoadBalancerFullName": "{load_balancer}", "TargetGroupFullName": "{target_group}"}[_attribute(exported)]
+        return {key: _without_imports(each) for key, each in value.items()}
+    return [_without_imports(each) for each in value] if isinstance(value, list) else value
+
+
+def _attribute(exported: str) -> str:
+    return next(name for name in ("LoadBalancerFullName", "TargetGroupFullName") if name in exported)
+
+
 def _metric(measure: Measure) -> dict[str, Any]:
     dimensions = [{"Name": name, "Value": value.replace("{prefix}", PREFIX)} for name, value in sorted(measure.dimensions.items())]
     return {"Namespace": measure.metric.namespace, "MetricName": measure.metric.name, "Dimensions": dimensions}
@@ -41,7 +54,7 @@ def _metric(measure: Measure) -> dict[str, Any]:
 def test_the_alarms_are_those_of_the_topology(prod: Templates) -> None:
     (topic,) = (key for key, resource in prod.observability["Resources"].items() if resource["Type"] == "AWS::SNS::Topic")
     told = [{"Ref": topic}]
-    alarms = prod.properties("AWS::CloudWatch::Alarm", "AlarmName")
+    alarms = _without_imports(prod.properties("AWS::CloudWatch::Alarm", "AlarmName"))
 
     assert {name: {key: value for key, value in alarm.items() if key != "Tags"} for name, alarm in alarms.items()} == {
         alarm_name(PREFIX, policy.name): {
@@ -65,15 +78,44 @@ def test_cloudwatch_s_own_model_accepts_every_alarm(prod: Templates) -> None:
     assert shape is not None
 
     for alarm in prod.resources("AWS::CloudWatch::Alarm"):
-        parameters = {**alarm["Properties"], "AlarmActions": ["arn:topic"], "OKActions": ["arn:topic"]}
+        parameters = {**_without_imports(alarm["Properties"]), "AlarmActions": ["arn:topic"], "OKActions": ["arn:topic"]}
         assert ParamValidator().validate(parameters, shape).generate_report() == ""
 
 
-def test_cloudwatch_of_this_account_may_tell_the_topic(prod: Templates) -> None:
+def test_alarms_and_budgets_of_this_account_may_tell_the_topic_and_nobody_else_may(prod: Templates) -> None:
     allowed = [statement for _, statement in prod.statements("AWS::SNS::TopicPolicy") if statement["Effect"] == "Allow"]
 
-    assert [statement["Principal"] for statement in allowed] == [{"Service": "cloudwatch.amazonaws.com"}]
-    assert allowed[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert {(each["Principal"]["Service"], each["Action"]) for each in allowed} == {
+        ("cloudwatch.amazonaws.com", "sns:Publish"),
+        ("budgets.amazonaws.com", "sns:Publish"),
+    }
+    assert all(each["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}} for each in allowed)
+
+
+def test_each_stage_has_a_budget_that_tells_the_topic(dev: Templates, prod: Templates) -> None:
+    session = boto3.session.Session(region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    shape = session.client("budgets").meta.service_model.operation_model("CreateBudget").input_shape
+    assert shape is not None
+
+    for templates, stage in ((dev, DEV), (prod, PROD)):
+        (resource,) = templates.resources("AWS::Budgets::Budget")
+        budget, told = resource["Properties"]["Budget"], resource["Properties"]["NotificationsWithSubscribers"]
+        assert budget["BudgetLimit"] == {"Amount": stage.monthly_budget_usd, "Unit": "USD"}
+        assert {(each["Notification"]["NotificationType"], each["Notification"]["Threshold"]) for each in told} == {
+            ("ACTUAL", 80),
+            ("FORECASTED", 100),
+        }
+        (topic,) = (key for key, each in templates.observability["Resources"].items() if each["Type"] == "AWS::SNS::Topic")
+        assert [each["Subscribers"] for each in told] == [[{"SubscriptionType": "SNS", "Address": {"Ref": topic}}]] * len(told)
+        # CloudFormation takes a number where the API takes its text.
+        parameters = {
+            "AccountId": "123456789012",
+            "Budget": budget | {"BudgetLimit": {"Amount": str(budget["BudgetLimit"]["Amount"]), "Unit": "USD"}},
+            "NotificationsWithSubscribers": [
+                each | {"Subscribers": [{"SubscriptionType": "SNS", "Address": "arn:topic"}]} for each in told
+            ],
+        }
+        assert ParamValidator().validate(parameters, shape).generate_report() == ""
 
 
 def test_an_address_in_the_stage_is_told_and_without_one_nobody_is(dev: Templates, synthesise: Synthesise) -> None:
