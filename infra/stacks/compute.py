@@ -12,6 +12,7 @@ from app.topology.naming import cluster_name
 from app.topology.one_offs import MIGRATE
 from app.topology.variables import port_of
 from infra.constructs.container_service import ContainerService
+from infra.constructs.deficit_scaling import DeficitScaling
 from infra.constructs.front import Front
 from infra.constructs.migration import Migration
 from infra.constructs.password_change import PasswordChange
@@ -53,6 +54,8 @@ class ComputeStack(Stack):
             environment=environment,
         )
         migration = Migration(self, policy=topology.one_off(MIGRATE.name), deployment=deployment, release=release)
+        # Its capacity providers are a resource of their own, which nobody names and everybody asks for.
+        migration.resource.node.add_dependency(deployment.cluster)
         self.services: dict[str, ecs.FargateService] = {}
         self.target_group: balancing.ApplicationTargetGroup | None = None
         for policy in topology.services:
@@ -102,7 +105,9 @@ class ComputeStack(Stack):
             construct.serve(policy)
             self.target_group = self.front.add_target(construct.service, policy)
         # No service gets a release whose schema is not there; its tasks' definition is a part of it.
-        construct.service.node.add_dependency(migration.resource)
+        construct.service.node.add_dependency(migration.resource, deployment.cluster)
+        if policy.scaling is not None:
+            DeficitScaling(self, service=construct.service, policy=policy, scaling=policy.scaling, name_prefix=deployment.stage.name_prefix)
         return construct.service
 
 
