@@ -23,6 +23,7 @@ from app.engine.broker.consumption import Consumption
 from app.engine.broker.dead_letters import Cause
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.put_off import PutOff
+from app.engine.broker.received import DECODED
 from app.engine.broker.sending import Sender
 from app.engine.broker.wakeup import Wakeup
 
@@ -39,10 +40,19 @@ class QoS(SQS.QoS):
         self._delivered.restored = True
 
 
+class Message(virtual.Message):
+    """kombu's, which need not decode once more what was decoded to be inspected."""
+
+    def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(payload, channel=channel, **kwargs)
+        self._decoded_cache = payload.pop(DECODED, None)
+
+
 class Channel(SQS.Channel):
     """Use: ``broker_transport = "app.engine.broker.transport:Transport"``; see ``options.py`` for what it is told."""
 
     QoS = QoS
+    Message = Message
     body_encoding = "utf-8"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

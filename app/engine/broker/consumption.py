@@ -22,7 +22,7 @@ from app.engine.broker.lost_leases import lost_leases
 from app.engine.broker.options import BrokerOptions
 from app.engine.broker.put_off import TIMES, PutOff, counted, pause_seconds
 from app.engine.broker.queue_facts import QueueBook, QueueFacts
-from app.engine.broker.received import CAUSE, PARKED_SINCE, REASON, Received
+from app.engine.broker.received import CAUSE, DECODED, PARKED_SINCE, REASON, Received
 from app.engine.broker.refusals import Refused, UnknownTask
 from app.engine.broker.settlement import Settlement
 from app.engine.broker.worker_link import WorkerLink
@@ -247,7 +247,10 @@ class Consumption:
             self._claim(received, inspected.payload)
             tasks = self._link.tasks()
             if tasks is not None:
-                inspect_arguments(inspected, tasks)
+                decoded = inspect_arguments(inspected, tasks)
+                if received.claim is None:
+                    # What came from S3 is large, and many may wait for a slot.
+                    inspected.payload[DECODED] = decoded
         except UnknownTask as error:
             self._park(received, error, now)
             return None

@@ -12,6 +12,9 @@ CAUSE = "cause"
 #: That of a message whose task no worker knew.
 PARKED_SINCE = "parked_since"
 
+#: In a payload: the inner body as it was inspected, for the message that kombu makes of it.
+DECODED = "decoded"
+
 
 @dataclass(slots=True, eq=False)
 class Received:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 #: A queue in full flow is received by this many threads.
 RECEIVERS_PER_QUEUE = 4
+#: So many messages are settled before a worker that is well ahead looks whether there is room: see :attr:`Room.is_ahead`.
+SETTLED_PER_LOOK = 3
 #: An additional receiver's poll: it is there for a backlog, not to wait for one.
 EXTRA_WAIT_SECONDS = 1
 ATTRIBUTES = ("ApproximateReceiveCount", "SentTimestamp", "MessageGroupId")
@@ -44,6 +46,8 @@ class Receivers:
         self._clock = clock
         self._waiting = 0
         self._extra_polls = 0
+        self._unlooked = 0
+        """Messages settled since somebody last looked whether there is room."""
         self._threads: set[threading.Thread] = set()
         self.is_stopping = False
 
@@ -79,8 +83,17 @@ class Receivers:
         return restarted
 
     def tell_of_room(self) -> None:
-        """Under the lock: somebody who waits for room may have it."""
-        if self._waiting and self._room.of_any:
+        """Under the lock: somebody who waits for room may have it.
+
+        While every slot has work, a receive is worth its request only when several messages are settled: not each one looks.
+        """
+        if not self._waiting:
+            return
+        self._unlooked += 1
+        if self._unlooked < SETTLED_PER_LOOK and self._room.is_ahead:
+            return
+        self._unlooked = 0
+        if self._room.of_any:
             self._changed.notify_all()
 
     def renew(self, entry: ConsumedQueue) -> None:

@@ -20,6 +20,8 @@ RECEIVE_BATCH = 10
 MOST_IN_ADVANCE = 200
 #: SQS answers sooner if there is anything: a poll that takes longer waits at an empty queue, and will hardly bring something.
 FRUITLESS_SECONDS = 0.25
+#: The pace does not change in less: a worker of short jobs asks for it thousands of times a second.
+GRAIN_SECONDS = 0.02
 
 
 class Pace:
@@ -42,6 +44,8 @@ class Pace:
 
     def _decay(self) -> None:
         now = self._clock()
+        if now - self._at < GRAIN_SECONDS:
+            return
         # The first terms of exp(-x) in a form that stays positive; exactness buys nothing here.
         self._count /= 1.0 + (now - self._at) / self._memory
         self._at = now
@@ -97,6 +101,11 @@ class Room:
         # A slot must not stay free for the sake of a fuller request.
         worth_it = 1 if taken < window else min(RECEIVE_BATCH, capacity // 2)
         return max(capacity - taken, 0) if capacity - taken >= worth_it else 0
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether every slot has work, and as much again as one receive brings is in hand."""
+        return self._held() >= (self.window or MOST_IN_ADVANCE) + RECEIVE_BATCH
 
     @property
     def of_any(self) -> int:

@@ -121,6 +121,18 @@ def test_an_acknowledged_message_frees_its_slot_at_once_and_is_deleted_with_othe
     assert len(sqs.of("delete_message_batch")) == 1
 
 
+def test_what_was_decoded_to_be_inspected_is_not_decoded_again(
+    channel: Channel, sqs: Sqs, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kombu.message.loads", lambda *_, **__: pytest.fail("decoded twice"))
+    sqs.put(job())
+
+    (taken,) = Celery(channel, hub).await_messages(1)
+
+    # Celery passes the body on as it is.
+    assert taken.payload == json.loads(taken.body)
+
+
 @pytest.mark.parametrize("error", DEAD, ids=IDS)
 def test_a_delete_that_sqs_refuses_is_repeated_and_ends_nothing(channel: Channel, sqs: Sqs, hub: Hub, error: Exception) -> None:
     failures = [error]

@@ -73,6 +73,17 @@ def test_a_free_slot_is_worth_a_request_and_a_little_more_in_advance_is_not() ->
     assert made.of(only) > 0
 
 
+def test_a_worker_is_ahead_when_it_holds_a_receive_more_than_it_can_run() -> None:
+    held, only = Held(), queue("a")
+    made = room(only, held=held, window=4)
+
+    def is_ahead(count: int) -> bool:
+        held.count = count
+        return made.is_ahead
+
+    assert [is_ahead(count) for count in (0, 4, 4 + RECEIVE_BATCH - 1, 4 + RECEIVE_BATCH)] == [False, False, False, True]
+
+
 def test_what_other_polls_may_bring_counts_until_they_wait_at_an_empty_queue() -> None:
     clock = Clock()
     first, second = queue("a"), queue("b")

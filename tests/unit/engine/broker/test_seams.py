@@ -45,6 +45,9 @@ class Seam:
 
 SEAMS = (
     Seam(f"{CHANNEL}.__init__", "self, *args, **kwargs", "broker/channel.py"),
+    Seam(f"{CHANNEL}.Message", None, "broker/channel.py"),
+    Seam("kombu.transport.virtual:Message.__init__", "self, payload, channel, **kwargs", "broker/channel.py"),
+    Seam("kombu.message:Message._decoded_cache", None, "broker/channel.py"),
     Seam(f"{CHANNEL}.sqs", "self, queue", "broker/channel.py"),
     Seam(f"{CHANNEL}._size", "self, queue", "broker/channel.py"),
     Seam(f"{CHANNEL}._put", "self, queue, message, **kwargs", "broker/channel.py"),
