@@ -10,9 +10,10 @@ from tests.support.environment import REPOSITORY
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        (".ci/run", "\nscripts/test\n"),
-        (".ci/run", "\nexec scripts/test long\n"),
+        (".ci/run", "\n.ci/browser\nexec scripts/test\n"),
+        (".ci/nightly", "\n.ci/browser\nexec scripts/test long "),
         (".github/workflows/ci.yml", "- run: .ci/run\n"),
+        (".github/workflows/nightly.yml", "- run: .ci/nightly\n"),
         ("scripts/test", "scripts/lint && exec .venv/bin/python -m pytest"),
         ("scripts/lint", ".venv/bin/lint-imports"),
     ],
@@ -22,7 +23,11 @@ def test_each_command_calls_the_next(file: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [".ci/run", *(f"scripts/{name}" for name in ("run", "manage", "test", "lint", "bootstrap", "lock", "synth", "reference"))]
+    "script",
+    [
+        *(f".ci/{name}" for name in ("run", "nightly", "browser")),
+        *(f"scripts/{name}" for name in ("run", "manage", "test", "lint", "bootstrap", "lock", "synth", "reference")),
+    ],
 )
 def test_a_command_can_be_run(script: str) -> None:
     assert os.access(REPOSITORY / script, os.X_OK)
