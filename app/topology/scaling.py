@@ -13,6 +13,10 @@ from app.topology.errors import TopologyError
 
 #: Of the goal, for the work itself. A Fargate task takes 40 to 70 seconds to start.
 DRAIN_SHARE = 0.5
+#: Waiting work that fills less than this of a task is left to the slots that are there: one of them is free before the goal is half over.
+NOT_WORTH_A_TASK = 0.75
+#: Below it, what is held back swings with the start of tasks, and costs more than it saves: benchmarks/scaling.
+SHORTEST_ECONOMY = timedelta(minutes=5)
 #: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html: tasks a service.
 MOST_TASKS = 5000
 
@@ -43,6 +47,11 @@ class ScalingPolicy:
             raise TopologyError(f"ScalingPolicy: minimum: expected 0 to maximum ({self.maximum}), got {self.minimum}")
         if not 1 <= self.maximum <= MOST_TASKS:
             raise TopologyError(f"ScalingPolicy: maximum: expected 1 to {MOST_TASKS}, got {self.maximum}; without a task no job runs")
+        if self.mode is ScalingMode.ECONOMY and self.wait_goal < SHORTEST_ECONOMY:
+            raise TopologyError(
+                f"ScalingPolicy: wait_goal: expected {SHORTEST_ECONOMY} or more with mode economy, got {self.wait_goal}: such a queue would "
+                "swing, for a task starts more slowly than that. Use mode latency"
+            )
         for name in ("wait_goal", "expected_run_time"):
             if getattr(self, name) <= timedelta(0):
                 raise TopologyError(f"ScalingPolicy: {name}: expected a positive duration, got {getattr(self, name)}")
@@ -79,6 +88,11 @@ SLOW_IN = StepRule(
 )
 #: Only while the sensor is silent. CloudWatch's figures are minutes old: wait until they show what the last change did.
 NATIVE_OUT = StepRule(name="NativeOut", period=timedelta(minutes=1), evaluation_periods=2, cooldown=timedelta(minutes=3), changes=_OUT)
+#: The same, and patient: it must not take away what late figures do not show, but nobody should pay for the maximum until morning.
+NATIVE_IN = StepRule(
+    name="NativeIn", period=timedelta(minutes=1), evaluation_periods=15, cooldown=timedelta(minutes=5), changes=SLOW_IN.changes
+)
+RULES = (FAST_OUT, SLOW_IN, NATIVE_OUT, NATIVE_IN)
 
 
 def tasks_per_waiting(run_time: timedelta, slots: int, policy: ScalingPolicy) -> float:
@@ -93,11 +107,12 @@ def needed(*, visible: int, in_flight: int, desired: int, run_time: timedelta, s
     """
     share = tasks_per_waiting(run_time, slots, policy)
     if policy.mode is ScalingMode.ECONOMY:
-        tasks = (visible + in_flight) * share
+        tasks = math.ceil((visible + in_flight) * share)
     else:
         running = min(in_flight, desired * slots)
-        tasks = running / slots + (visible + in_flight - running) * share
-    return min(max(math.ceil(tasks), policy.minimum), policy.maximum)
+        tasks = math.ceil(running / slots) + math.ceil((visible + in_flight - running) * share - NOT_WORTH_A_TASK)
+    at_least = max(policy.minimum, 1 if visible or in_flight else 0)
+    return min(max(tasks, at_least), policy.maximum)
 
 
 def deficit(*, visible: int, in_flight: int, desired: int, run_time: timedelta, slots: int, policy: ScalingPolicy) -> int:
@@ -115,8 +130,11 @@ def native_expression(slots: int, policy: ScalingPolicy) -> str:
     v, n, w = (f"FILL({name}, 0)" for name in ("visible", "in_flight", "desired"))
     share = f"{tasks_per_waiting(policy.expected_run_time, slots, policy):.9g}"
     if policy.mode is ScalingMode.ECONOMY:
-        tasks = f"({v} + {n}) * {share}"
+        tasks = f"CEIL(({v} + {n}) * {share})"
     else:
         room = f"{w} * {slots}"
-        tasks = f"{v} * {share} + IF({n} > {room}, {w} + ({n} - {room}) * {share}, {n} / {slots})"
-    return f"IF(FILL(samples, 0) > 0, 0, CEIL({tasks}) - {w})"
+        running = f"IF({n} > {room}, {w}, CEIL({n} / {slots}))"
+        waiting = f"{v} + IF({n} > {room}, {n} - {room}, 0)"
+        # Never below 0: less than one task is missing, and no more than that is subtracted.
+        tasks = f"{running} + CEIL(({waiting}) * {share} - {NOT_WORTH_A_TASK})"
+    return f"IF(FILL(samples, 0) > 0, 0, IF({v} + {n} > 0 AND {tasks} < 1, 1, {tasks}) - {w})"

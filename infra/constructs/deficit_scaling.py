@@ -10,15 +10,14 @@ from constructs import Construct
 
 from app.topology import Measure, MetricPolicy, ScalingPolicy, ServicePolicy, aws_metrics, metrics
 from app.topology.naming import alarm_name, cluster_name, queue_name, service_name
-from app.topology.scaling import FAST_OUT, NATIVE_OUT, SLOW_IN, StepRule, native_expression
+from app.topology.scaling import FAST_OUT, NATIVE_IN, NATIVE_OUT, SLOW_IN, StepRule, native_expression
 from infra.constructs.measured import measured
 
 
 class DeficitScaling(Construct):
-    """Out within a minute, in after three, from zero where the policy allows it; out by CloudWatch's own figures while beat is silent.
+    """Out within a minute, in after three, from zero where the policy allows it; by CloudWatch's own figures while beat is silent.
 
-    Nobody is told when these alarms ring: they are how it works. While beat is silent nothing scales in. Of a service that scales, the
-    template must not state a number of tasks.
+    Nobody is told when these alarms ring: they are how it works. Of a service that scales, the template must not state a number of tasks.
     """
 
     def __init__(
@@ -39,9 +38,10 @@ class DeficitScaling(Construct):
         )
         # The name of the service alone is no reference if it is known beforehand.
         self._target.node.add_dependency(service)
-        self._follow(FAST_OUT, self._deficit("Maximum", FAST_OUT))
-        self._follow(SLOW_IN, self._deficit("Maximum", SLOW_IN))
-        self._follow(NATIVE_OUT, self._native(scaling))
+        for rule in (FAST_OUT, SLOW_IN):
+            self._follow(rule, self._deficit("Maximum", rule))
+        for rule in (NATIVE_OUT, NATIVE_IN):
+            self._follow(rule, self._native(scaling, rule))
 
     def _follow(self, rule: StepRule, figure: cloudwatch.IMetric) -> None:
         threshold = rule.changes[0]
@@ -76,7 +76,7 @@ class DeficitScaling(Construct):
         dimensions = {metrics.DEPLOYMENT: "{prefix}", metrics.SERVICE: self._policy.name}
         return self._measured(metrics.CAPACITY_DEFICIT, statistic, dimensions, rule)
 
-    def _native(self, scaling: ScalingPolicy) -> cloudwatch.MathExpression:
+    def _native(self, scaling: ScalingPolicy, rule: StepRule) -> cloudwatch.MathExpression:
         prefix = self._names["prefix"]
         (queue,) = self._policy.consumes
         of_queue = {"QueueName": queue_name(prefix, queue)}
@@ -84,12 +84,12 @@ class DeficitScaling(Construct):
         return cloudwatch.MathExpression(
             expression=native_expression(self._policy.slots, scaling),
             using_metrics={
-                "visible": self._measured(aws_metrics.SQS_VISIBLE, "Maximum", of_queue, NATIVE_OUT),
-                "in_flight": self._measured(aws_metrics.SQS_IN_FLIGHT, "Maximum", of_queue, NATIVE_OUT),
-                "desired": self._measured(aws_metrics.ECS_DESIRED, "Maximum", of_service, NATIVE_OUT),
-                "samples": self._deficit("SampleCount", NATIVE_OUT),
+                "visible": self._measured(aws_metrics.SQS_VISIBLE, "Maximum", of_queue, rule),
+                "in_flight": self._measured(aws_metrics.SQS_IN_FLIGHT, "Maximum", of_queue, rule),
+                "desired": self._measured(aws_metrics.ECS_DESIRED, "Maximum", of_service, rule),
+                "samples": self._deficit("SampleCount", rule),
             },
-            period=Duration.seconds(NATIVE_OUT.period.total_seconds()),
+            period=Duration.seconds(rule.period.total_seconds()),
         )
 
     def _measured(self, metric: MetricPolicy, statistic: str, dimensions: dict[str, str], rule: StepRule) -> cloudwatch.Metric:

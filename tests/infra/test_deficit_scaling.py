@@ -1,4 +1,4 @@
-"""What scales a service: its target, three policies and the alarms that call them, on a stack of their own."""
+"""What scales a service: its target, four policies and the alarms that call them, on a stack of their own."""
 
 import re
 from functools import cache
@@ -9,7 +9,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from app.topology import TOPOLOGY, ServicePolicy
-from app.topology.scaling import FAST_OUT, NATIVE_OUT, SLOW_IN, StepRule, native_expression
+from app.topology.scaling import FAST_OUT, NATIVE_IN, NATIVE_OUT, RULES, SLOW_IN, StepRule, native_expression
 from tests.infra.templates import Template
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 PREFIX = "millrace-dev"
 SCALED = [service for service in TOPOLOGY.services if service.scaling is not None]
-RULES = [FAST_OUT, SLOW_IN, NATIVE_OUT]
 
 
 def scaled_stack(services: list[ServicePolicy]) -> "Stack":
@@ -142,7 +141,7 @@ def test_its_alarm_calls_it_after_so_long_and_not_when_there_are_no_figures(
     assert alarm["AlarmActions"] == [{"Ref": key}]
     assert alarm["EvaluationPeriods"] == rule.evaluation_periods
     assert alarm["TreatMissingData"] == "notBreaching"
-    assert alarm["ComparisonOperator"] == ("LessThanOrEqualToThreshold" if rule is SLOW_IN else "GreaterThanOrEqualToThreshold")
+    assert alarm["ComparisonOperator"] == ("LessThanOrEqualToThreshold" if rule.changes[0] < 0 else "GreaterThanOrEqualToThreshold")
 
 
 @pytest.mark.parametrize("rule", [FAST_OUT, SLOW_IN], ids=lambda rule: rule.name)
@@ -154,10 +153,11 @@ def test_the_alarm_looks_at_what_beat_publishes(template: Template, rule: StepRu
     assert alarm["Period"] == rule.period.total_seconds()
 
 
+@pytest.mark.parametrize("rule", [NATIVE_OUT, NATIVE_IN], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("service", SCALED, ids=lambda service: service.name)
-def test_the_fallback_is_the_same_formula_of_the_queue_and_the_service(template: Template, service: ServicePolicy) -> None:
+def test_the_fallback_is_the_same_formula_of_the_queue_and_the_service(template: Template, service: ServicePolicy, rule: StepRule) -> None:
     assert service.scaling is not None
-    queries = {query["Id"]: query for query in alarm_of(template, service, NATIVE_OUT)["Metrics"]}
+    queries = {query["Id"]: query for query in alarm_of(template, service, rule)["Metrics"]}
     (expression,) = (query["Expression"] for query in queries.values() if "Expression" in query)
     found = {
         name: (
@@ -207,4 +207,4 @@ def test_aws_s_own_models_accept_every_target_policy_and_alarm(template: Templat
         ),
     ]
 
-    assert found == [""] * (7 * len(SCALED))
+    assert found == [""] * (9 * len(SCALED))

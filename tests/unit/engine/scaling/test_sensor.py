@@ -122,7 +122,7 @@ def test_what_workers_measure_takes_the_place_of_what_the_policy_expects(aws: Fa
     aws.visible["default"] = 600
     aws.workers = [replace(WORKER, service="worker-default", busy_seconds=1000.0, runs=2000.0)]
 
-    assert sensor.publish_once()["worker-default"] == 2  # half a second each
+    assert sensor.publish_once()["worker-default"] == 1  # half a second each
 
 
 def test_without_the_list_of_workers_runs_take_what_the_policy_expects(
