@@ -12,6 +12,8 @@ from app.topology import TOPOLOGY
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNBOOKS = REPOSITORY / "docs" / "runbooks"
 PAGES = sorted(RUNBOOKS.glob("*.md"))
+#: Pages of which every command should be right at once, too.
+WITH_COMMANDS = (*PAGES, REPOSITORY / "docs" / "how-to" / "disaster-recovery.md")
 
 #: Options of the AWS command line itself.
 _GLOBAL_OPTIONS = {"query", "output", "region", "profile", "max-items"}
@@ -38,7 +40,7 @@ def _commands(page: Path) -> list[str]:
     return [match for snippet in snippets for match in re.findall(r"\baws (?:[^\n()]|\\\n)+", snippet)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_aws_knows_every_command_and_option(page: Path) -> None:
     session = boto3.session.Session(region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x")
     commands = _commands(page)
@@ -50,11 +52,12 @@ def test_aws_knows_every_command_and_option(page: Path) -> None:
         operations = {xform_name(name, "-"): name for name in model.operation_names}
         assert operation in operations, command
         members = model.operation_model(operations[operation]).input_shape.members
-        options = {xform_name(name, "-") for name in members} | _GLOBAL_OPTIONS
+        switches = {f"no-{xform_name(name, '-')}" for name, member in members.items() if member.type_name == "boolean"}
+        options = {xform_name(name, "-") for name in members} | switches | _GLOBAL_OPTIONS
         assert set(re.findall(r"--([a-z0-9-]+)", command)) <= options, command
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_every_management_command_exists(page: Path) -> None:
     ours = {path.stem for path in (REPOSITORY / "app").rglob("management/commands/*.py")}
 
