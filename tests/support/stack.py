@@ -95,6 +95,8 @@ class Stack:
     token: str = ""
     repository: Path = REPOSITORY
     """Whose code runs: this one, or a copy of it."""
+    inside: tuple[str, ...] = ()
+    """What every service's command is an argument of: a program that changes what it sees, and becomes it."""
     services: list[Service] = field(default_factory=list)
     _forks: Forks | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -121,7 +123,7 @@ class Stack:
         pulse.unlink(missing_ok=True)
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                command or [str(BIN / program), *arguments],
+                [*self.inside, *(command or [str(BIN / program), *arguments])],
                 cwd=self.repository,
                 env=self.environment | {"SERVICE": name} | variables,
                 stdout=stream,
