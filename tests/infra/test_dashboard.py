@@ -89,9 +89,8 @@ def test_cloudwatch_s_own_model_accepts_every_dashboard(dev: Templates, prod: Te
 def test_a_template_draws_each_panel_of_its_board_in_order_inside_the_grid(prod: Templates, board: Board) -> None:
     widgets = _bodies(prod)[dashboard_name(PREFIX, board.name)]["widgets"]
 
-    assert [widget["properties"]["title"] for widget in widgets if widget["type"] == "metric"] == [
-        panel.title for row in board.rows for panel in row.panels
-    ]
+    drawn = [(widget["properties"]["title"], widget["width"], widget["height"]) for widget in widgets if widget["type"] == "metric"]
+    assert drawn == [(panel.title, panel.width, panel.height) for row in board.rows for panel in row.panels]
     assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
     assert [widget["y"] for widget in widgets] == sorted(widget["y"] for widget in widgets)
     assert all({"title", "region", "metrics", "period"} <= set(widget["properties"]) for widget in widgets if widget["type"] == "metric")
