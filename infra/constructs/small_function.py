@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -9,6 +10,7 @@ from constructs import Construct
 from app.topology.naming import log_group_name
 from infra.constructs.lines import Lines
 from infra.deployment import REPOSITORY
+from infra.handlers import MEMORY_MIB, TIMEOUT
 from infra.stages import Stage
 
 _HANDLERS = REPOSITORY / "infra" / "handlers"
@@ -39,6 +41,8 @@ class SmallFunction(Construct):
             handler=handler,
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
+            memory_size=MEMORY_MIB,
+            timeout=Duration.seconds(TIMEOUT.total_seconds()),
             role=self.role,
             log_group=lines.group,
             environment=dict(environment or {}),

@@ -1,11 +1,13 @@
 """The functions that Lambda runs, with an ECS of our own."""
 
+import importlib
 from typing import Any
 
 import pytest
 
 from infra.handlers.migrate import MigrationFailed, is_over, start
 from infra.handlers.restart import restart
+from tests.infra.templates import Templates
 
 ARN = "arn:aws:ecs:eu-central-1:111111111111:task/millrace-dev/0123"
 PROPERTIES = {"Cluster": "millrace-dev", "TaskDefinition": "arn:definition", "Subnets": ["a", "b"], "SecurityGroup": "sg"}
@@ -36,6 +38,17 @@ class Ecs:
 def _stopped(**container: Any) -> Ecs:
     task = {"lastStatus": "STOPPED", "stoppedReason": "Essential container exited", "containers": [{"name": "migrate", **container}]}
     return Ecs(describe_tasks={"tasks": [task]})
+
+
+def test_each_function_has_a_handler_that_exists_and_time_to_import_boto3(prod: Templates) -> None:
+    functions = [one["Properties"] for one in prod.resources("AWS::Lambda::Function") if "python" in one["Properties"]["Runtime"]]
+
+    assert {function["Handler"] for function in functions} == {"migrate.start", "migrate.is_over", "restart.restart"}
+    for function in functions:
+        module, _, name = function["Handler"].rpartition(".")
+        assert callable(getattr(importlib.import_module(f"infra.handlers.{module}"), name))
+        assert function["Timeout"] >= 30
+        assert function["MemorySize"] >= 256
 
 
 # -- the migration ----------------------------------------------------------------------------------------------------
