@@ -41,7 +41,7 @@ class Stage:
     has_interface_endpoints: bool
     """AWS's APIs inside the network, for those who allow no other way out; dearer than the NAT below about 1.2 TB a month."""
     minimum_acu: float
-    """Aurora's capacity without work, of 2 GiB each. 0: it sleeps, and the first query waits for some 15 seconds."""
+    """Aurora's capacity without work, of 2 GiB each. 0: it sleeps once nothing is connected, as beat and the relay always are."""
     maximum_acu: float
     database_readers: int
     """Copies that take over within a minute if the writer dies. 0: a new writer is started, which takes some ten."""
