@@ -7,7 +7,7 @@ process, so that nothing wrong is ever deployed or started.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -289,6 +289,8 @@ class ServicePolicy:
     """Beyond those that are always there: copies on interruptible capacity for each one that is not. 0: none may be interrupted."""
     start_period: timedelta = timedelta(seconds=60)
     """From the start; an unhealthy answer does not count so early."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment, where this service wants something else than the default."""
     grants: tuple[Grant, ...] = ()
     """What it does in AWS, and so all that it may do there."""
 
@@ -503,6 +505,8 @@ class Topology:
                     raise _refuse(
                         service, service.name, "consumes", f"there is no queue {name!r}; the queues are {', '.join(sorted(known))}"
                     )
+            for name in sorted({*service.variables} - {variable.name for variable in self.variables if not variable.secret}):
+                raise _refuse(service, service.name, "variables", f"there is no variable {name!r} that may stand in a template")
             if service.scaling is not None:
                 _check_goal(service, service.scaling, self.queue(service.consumes[0]))
         for queue in self.queues:

@@ -11,6 +11,11 @@ from app.topology.scaling import ScalingMode, ScalingPolicy
 _DEFAULT_SLOTS = 4
 _SLOTS = {"cpu_intensive": 2, "reports": 2}
 
+#: The longest that Fargate gives.
+_STOP_TIMEOUT = timedelta(seconds=120)
+#: Of a run that a stop leaves no time for, every second is to be protected.
+_AT_ONCE = {"PROTECT_RUNS_AFTER_SECONDS": "1"}
+
 #: CPU units and MiB. A child is replaced above WORKER_MAX_MEMORY_PER_CHILD_MIB: so much for each slot, and as much for what they share.
 _DEFAULT_SIZE = (512, 1024)
 _SIZES = {"cpu_intensive": (2048, 4096), "reports": (1024, 2048)}
@@ -44,13 +49,14 @@ def worker_service(queue: QueuePolicy, *, slots: int, scaling: ScalingPolicy) ->
         ),
         consumes=(queue.name,),
         health=PulseHealth(),
-        stop_timeout=timedelta(seconds=120),
+        stop_timeout=_STOP_TIMEOUT,
         slots=slots,
         scaling=scaling,
         cpu_units=cpu_units,
         memory_mib=memory_mib,
         # It gives back what it holds when it is told to go, and what it could not give back comes again.
         spot_weight=3,
+        variables=_AT_ONCE if scaling.expected_run_time > _STOP_TIMEOUT / 2 else {},
         grants=access.worker_grants(queue.name),
     )
 

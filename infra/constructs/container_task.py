@@ -45,7 +45,11 @@ class ContainerTask(Construct):
             container_name=policy.name,
             image=deployment.image,
             command=list(policy.command),
-            environment={**deployment.environment.values, "SERVICE": policy.name},
+            environment={
+                **deployment.environment.values,
+                **(policy.variables if isinstance(policy, ServicePolicy) else {}),
+                "SERVICE": policy.name,
+            },
             secrets=dict(deployment.environment.secrets),
             readonly_root_filesystem=True,
             linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),

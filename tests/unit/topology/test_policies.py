@@ -206,6 +206,14 @@ def test_scaling_that_does_not_fit_its_queue_is_refused(change: dict[str, Any], 
         replace(TOPOLOGY, services=(misfit,))
 
 
+@pytest.mark.parametrize("name", ["LOG_LEVLE", "API_KEY"])
+def test_a_variable_that_is_unknown_or_secret_is_refused_where_a_service_sets_it(name: str) -> None:
+    odd = replace(WORKER, variables={name: "1"})
+
+    with pytest.raises(TopologyError, match=f"ServicePolicy 'worker-letters': variables: there is no variable '{name}' that may stand in"):
+        replace(TOPOLOGY, services=(odd,), variables=(VARIABLE, replace(VARIABLE, name="API_KEY", default=None, secret=True)))
+
+
 @pytest.mark.parametrize(("policy", "field"), [(QUEUE, "routes"), (WORKER, "consumes"), (WORKER, "command")])
 def test_a_forgotten_comma_is_noticed(policy: Any, field: str) -> None:
     with pytest.raises(

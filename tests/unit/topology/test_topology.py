@@ -127,3 +127,15 @@ def test_there_is_one_beat_and_it_is_a_singleton() -> None:
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_PASSWORD", "STRIPE_API_KEY", "EMAIL_URL"])
 def test_what_must_not_be_read_is_declared_a_secret(name: str) -> None:
     assert next(variable for variable in TOPOLOGY.variables if variable.name == name).secret
+
+
+def test_a_service_whose_runs_outlast_a_stop_protects_them_from_their_beginning() -> None:
+    told = {service.name: service.variables.get("PROTECT_RUNS_AFTER_SECONDS") for service in TOPOLOGY.services if service.scaling}
+
+    assert told == {
+        "worker-default": None,
+        "worker-emails": None,
+        "worker-cpu-intensive": None,
+        "worker-reports": "1",
+        "worker-notifications": None,
+    }
