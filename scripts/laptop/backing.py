@@ -23,12 +23,14 @@ T = TypeVar("T")
 class Backing:
     """The four servers of one session. AWS and the partner forget everything when they end; PostgreSQL and the gateway remember."""
 
-    def __init__(self, session: Session, addresses: Addresses, repository: Path) -> None:
+    def __init__(self, session: Session, addresses: Addresses, repository: Path, *, has_aws: bool = True) -> None:
+        """``has_aws=False``: somebody else has an AWS at the address, and fills it."""
         self.journal = session.var / "gateway.jsonl"
         self.cluster = (session.var / "postgres").resolve() / "cluster"
         self._session = session
         self._addresses = addresses
         self._repository = repository
+        self._has_aws = has_aws
         self._postgres: Postgres | None = None
         self._servers: list[Child] = []
         self._database: Background[Database] | None = None
@@ -36,14 +38,15 @@ class Backing:
 
     def start(self) -> None:
         """Start everything and return at once."""
-        aws = self._start("aws", "scripts.laptop.aws", "--port", str(self._addresses.aws_port))
+        if self._has_aws:
+            aws = self._start("aws", "scripts.laptop.aws", "--port", str(self._addresses.aws_port))
+            self._aws = Background("provision", lambda: self._provision(aws))
         self._start("gateway", "scripts.laptop.gateway", "--port", str(self._addresses.gateway_port), "--journal", str(self.journal))
         self._start("partner", "scripts.laptop.partner", "--port", str(self._addresses.partner_port))
         self._session.record.postgres = str(self.cluster)
         self._session.record.write()
         self._session.before_servers_end.append(self._stop_postgres)
         self._database = Background("postgres", self._start_postgres)
-        self._aws = Background("provision", lambda: self._provision(aws))
         self._session.watchers.append(self._watch)
 
     def database(self) -> Database:
@@ -52,7 +55,8 @@ class Backing:
 
     def wait_until_provisioned(self) -> None:
         """Wait until every queue, table and bucket of the topology exists, and the gateway and the partner answer. Raises :class:`SessionFailed`."""
-        self._wait_for(self._aws, "AWS")
+        if self._has_aws:
+            self._wait_for(self._aws, "AWS")
         self._session.wait_until(lambda: all(map(_is_listening, self._servers)), lambda: "waiting for the payment gateway and the partner")
 
     def _wait_for(self, work: Background[T] | None, what: str) -> T:

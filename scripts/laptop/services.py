@@ -34,7 +34,10 @@ class _Run:
 
 
 class Services:
-    """Starts services and keeps them running. ``is_patient=False``: the first crash raises :class:`SessionFailed`."""
+    """Starts services and keeps them running. ``is_patient=False``: the first crash raises :class:`SessionFailed`.
+
+    ``environment`` is every service's, ``of_service`` is what one of them gets besides.
+    """
 
     def __init__(
         self,
@@ -45,11 +48,13 @@ class Services:
         web: str,
         repository: Path,
         is_patient: bool,
+        of_service: Mapping[str, Mapping[str, str]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._runs = [_Run(policy=policy) for policy in policies]
         self._environment = environment
+        self._of_service = of_service or {}
         self._web = web
         self._pulses = Path(environment["PULSE_DIRECTORY"])
         self._repository = repository
@@ -82,13 +87,27 @@ class Services:
             raise SessionFailed("\n".join([str(late), *words])) from late
         self._is_up = True
 
+    def stop(self) -> None:
+        """End all of them as ECS does, and wait: each has as long as its policy says. Raises :class:`SessionFailed` for one that needs longer."""
+        self._session.watchers.remove(self._watch)
+        children = [(run.policy, run.child) for run in self._runs if run.child is not None]
+        for _, child in children:
+            child.end()
+        for policy, child in children:
+            self._await_end(policy, child)
+
+    def _await_end(self, policy: ServicePolicy, child: Child) -> None:
+        self._session.wait_until(lambda: child.exit_status is not None, lambda: f"waiting for {policy.name} to end", policy.stop_timeout)
+        self._session.forget(child)
+
     def _start(self, run: _Run) -> None:
         policy = run.policy
         if isinstance(policy.health, PulseHealth):
             self._pulse_of(policy).unlink(missing_ok=True)  # a pulse that is there belongs to this process
         run.is_healthy = False
         run.start_again_at = None
-        run.child = self._session.start(policy.name, _resolve(policy), service_environment(self._environment, policy), self._repository)
+        environment = {**service_environment(self._environment, policy), **self._of_service.get(policy.name, {})}
+        run.child = self._session.start(policy.name, _resolve(policy), environment, self._repository)
 
     def _pulse_of(self, policy: ServicePolicy) -> Path:
         from app.engine.pulse import pulse_file  # brings Django along: not before the servers are starting

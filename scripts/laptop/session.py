@@ -250,13 +250,13 @@ class Session:
                     process.kill()
 
 
-def run_session(var: Path, terminal: Terminal, work: Callable[[Session], int]) -> int:
+def run_session(var: Path, terminal: Terminal, work: Callable[[Session], int], *, program: str = "scripts/run") -> int:
     """Do the work in a session and return the process's exit status: the work's, 1 if it failed, 128 + n after a signal."""
     try:
         with Session(var, terminal) as session:
             return work(session)
     except SessionFailed as error:
-        print(f"\nscripts/run: {error}", file=sys.stderr)
+        print(f"\n{program}: {error}", file=sys.stderr)
         return 1
     except Interrupted as interrupted:
         print(f"\nStopped by {interrupted}.", file=sys.stderr)
