@@ -73,7 +73,7 @@ SAGAS_STUCK = MetricPolicy(
 )
 CAPACITY_DEFICIT = MetricPolicy(
     name="CapacityDeficit",
-    purpose="Tasks that a worker service needs beyond those desired, every 30 seconds; negative if it has too many. Beat publishes it itself.",
+    purpose="Copies that a worker service needs beyond those desired, every 30 seconds; negative if it has too many. Beat publishes it itself.",
     unit=MetricUnit.COUNT,
     dimensions=_PER_SERVICE,
 )

@@ -17,7 +17,7 @@ from app.topology.errors import TopologyError
 from app.topology.fargate import MOST_WEIGHT, problem_of_size
 from app.topology.grants import Grant, Kind, check_grants
 from app.topology.naming import DEAD_LETTERS_SUFFIX
-from app.topology.scaling import MOST_TASKS, ScalingPolicy
+from app.topology.scaling import MOST_COPIES, ScalingPolicy
 
 #: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 LONGEST_VISIBILITY = timedelta(hours=12)
@@ -311,7 +311,7 @@ class ServicePolicy:
             )
         _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
         _check_range(self, self.name, "start_period", self.start_period, timedelta(0), LONGEST_START_PERIOD)
-        _check_number(self, self.name, "copies", self.copies, 1, 1 if self.singleton else MOST_TASKS)
+        _check_number(self, self.name, "copies", self.copies, 1, 1 if self.singleton else MOST_COPIES)
         _check_number(self, self.name, "spot_weight", self.spot_weight, 0, 0 if self.singleton else MOST_WEIGHT)
         _check_size(self, self.name, self.cpu_units, self.memory_mib)
 

@@ -1,7 +1,7 @@
-"""How many tasks a worker service needs: one formula for the sensor, the alarms, the simulator and their tests.
+"""How many copies a worker service needs: one formula for the sensor, the alarms, the simulator and their tests.
 
-What waits is to be gone within half of the goal: the other half is for the start of new tasks. The deficit is counted from the
-*desired* number of tasks, so that those that are still starting are not asked for twice. docs/explanation/scaling.md draws it.
+What waits is to be gone within half of the goal: the other half is for the start of new copies. The deficit is counted from the
+*desired* number of copies, so that those that are still starting are not asked for twice. docs/explanation/scaling.md draws it.
 """
 
 import math
@@ -11,14 +11,14 @@ from enum import StrEnum
 
 from app.topology.errors import TopologyError
 
-#: Of the goal, for the work itself. A Fargate task takes 40 to 70 seconds to start.
+#: Of the goal, for the work itself. A copy on Fargate takes 40 to 70 seconds to start.
 DRAIN_SHARE = 0.5
-#: Waiting work that fills less than this of a task is left to the slots that are there: one of them is free before the goal is half over.
-NOT_WORTH_A_TASK = 0.75
-#: Below it, what is held back swings with the start of tasks, and costs more than it saves: benchmarks/scaling.
+#: Waiting work that fills less than this of a copy is left to the slots that are there: one of them is free before the goal is half over.
+NOT_WORTH_A_COPY = 0.75
+#: Below it, what is held back swings with the start of copies, and costs more than it saves: benchmarks/scaling.
 SHORTEST_ECONOMY = timedelta(minutes=5)
 #: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html: tasks a service.
-MOST_TASKS = 5000
+MOST_COPIES = 5000
 
 
 class ScalingMode(StrEnum):
@@ -33,11 +33,11 @@ class ScalingPolicy:
     """How a worker service follows its queue."""
 
     minimum: int
-    """Tasks that are kept without work. With 0 the first job waits for a start, about two minutes."""
+    """Copies that are kept without work. With 0 the first job waits for a start, about two minutes."""
     maximum: int
-    """Tasks that it may cost."""
+    """Copies that it may cost."""
     wait_goal: timedelta
-    """How long a job should wait at most, once tasks have had time to start."""
+    """How long a job should wait at most, once copies have had time to start."""
     expected_run_time: timedelta
     """Of a mean run. What workers measure takes its place while they run enough."""
     mode: ScalingMode = ScalingMode.LATENCY
@@ -45,12 +45,12 @@ class ScalingPolicy:
     def __post_init__(self) -> None:
         if not 0 <= self.minimum <= self.maximum:
             raise TopologyError(f"ScalingPolicy: minimum: expected 0 to maximum ({self.maximum}), got {self.minimum}")
-        if not 1 <= self.maximum <= MOST_TASKS:
-            raise TopologyError(f"ScalingPolicy: maximum: expected 1 to {MOST_TASKS}, got {self.maximum}; without a task no job runs")
+        if not 1 <= self.maximum <= MOST_COPIES:
+            raise TopologyError(f"ScalingPolicy: maximum: expected 1 to {MOST_COPIES}, got {self.maximum}; without a copy no job runs")
         if self.mode is ScalingMode.ECONOMY and self.wait_goal < SHORTEST_ECONOMY:
             raise TopologyError(
                 f"ScalingPolicy: wait_goal: expected {SHORTEST_ECONOMY} or more with mode economy, got {self.wait_goal}: such a queue would "
-                "swing, for a task starts more slowly than that. Use mode latency"
+                "swing, for a copy starts more slowly than that. Use mode latency"
             )
         for name in ("wait_goal", "expected_run_time"):
             if getattr(self, name) <= timedelta(0):
@@ -70,7 +70,7 @@ class StepRule:
     evaluation_periods: int
     cooldown: timedelta
     changes: tuple[int, ...]
-    """Of the number of tasks, the smallest first. Auto Scaling allows 20 of them."""
+    """Of the number of copies, the smallest first. Auto Scaling allows 20 of them."""
 
     def change(self, deficit: float) -> int:
         """0 while the alarm is off."""
@@ -95,28 +95,28 @@ NATIVE_IN = StepRule(
 RULES = (FAST_OUT, SLOW_IN, NATIVE_OUT, NATIVE_IN)
 
 
-def tasks_per_waiting(run_time: timedelta, slots: int, policy: ScalingPolicy) -> float:
-    """The share of a task that one waiting job needs to be gone in time."""
+def copies_per_waiting(run_time: timedelta, slots: int, policy: ScalingPolicy) -> float:
+    """The share of a copy that one waiting job needs to be gone in time."""
     return run_time / (policy.wait_goal * DRAIN_SHARE * slots)
 
 
 def needed(*, visible: int, in_flight: int, desired: int, run_time: timedelta, slots: int, policy: ScalingPolicy) -> int:
-    """How many tasks the queue needs, from ``minimum`` to ``maximum``; at least one while there is work.
+    """How many copies the queue needs, from ``minimum`` to ``maximum``; at least one while there is work.
 
-    ``in_flight`` are the messages that workers hold: more than the slots of the desired tasks have room for are read ahead, and wait.
+    ``in_flight`` are the messages that workers hold: more than the slots of the desired copies have room for are read ahead, and wait.
     """
-    share = tasks_per_waiting(run_time, slots, policy)
+    share = copies_per_waiting(run_time, slots, policy)
     if policy.mode is ScalingMode.ECONOMY:
-        tasks = math.ceil((visible + in_flight) * share)
+        copies = math.ceil((visible + in_flight) * share)
     else:
         running = min(in_flight, desired * slots)
-        tasks = math.ceil(running / slots) + math.ceil((visible + in_flight - running) * share - NOT_WORTH_A_TASK)
+        copies = math.ceil(running / slots) + math.ceil((visible + in_flight - running) * share - NOT_WORTH_A_COPY)
     at_least = max(policy.minimum, 1 if visible or in_flight else 0)
-    return min(max(tasks, at_least), policy.maximum)
+    return min(max(copies, at_least), policy.maximum)
 
 
 def deficit(*, visible: int, in_flight: int, desired: int, run_time: timedelta, slots: int, policy: ScalingPolicy) -> int:
-    """How many tasks are missing; negative if there are too many."""
+    """How many copies are missing; negative if there are too many."""
     return needed(visible=visible, in_flight=in_flight, desired=desired, run_time=run_time, slots=slots, policy=policy) - desired
 
 
@@ -124,17 +124,17 @@ def native_expression(slots: int, policy: ScalingPolicy) -> str:
     """The same deficit in CloudWatch's metric math, 0 while the sensor publishes.
 
     Of ``visible``, ``in_flight`` and ``desired``, as AWS publishes them, and ``samples``, how many figures the sensor has published.
-    Auto Scaling keeps ``minimum`` and ``maximum``. SQS is silent for an idle queue, and Container Insights for a service without tasks:
+    Auto Scaling keeps ``minimum`` and ``maximum``. SQS is silent for an idle queue, and Container Insights for a service without copies:
     no figure is 0.
     """
     v, n, w = (f"FILL({name}, 0)" for name in ("visible", "in_flight", "desired"))
-    share = f"{tasks_per_waiting(policy.expected_run_time, slots, policy):.9g}"
+    share = f"{copies_per_waiting(policy.expected_run_time, slots, policy):.9g}"
     if policy.mode is ScalingMode.ECONOMY:
-        tasks = f"CEIL(({v} + {n}) * {share})"
+        copies = f"CEIL(({v} + {n}) * {share})"
     else:
         room = f"{w} * {slots}"
         running = f"IF({n} > {room}, {w}, CEIL({n} / {slots}))"
         waiting = f"{v} + IF({n} > {room}, {n} - {room}, 0)"
-        # Never below 0: less than one task is missing, and no more than that is subtracted.
-        tasks = f"{running} + CEIL(({waiting}) * {share} - {NOT_WORTH_A_TASK})"
-    return f"IF(FILL(samples, 0) > 0, 0, IF({v} + {n} > 0 AND {tasks} < 1, 1, {tasks}) - {w})"
+        # Never below 0: less than one copy is missing, and no more than that is subtracted.
+        copies = f"{running} + CEIL(({waiting}) * {share} - {NOT_WORTH_A_COPY})"
+    return f"IF(FILL(samples, 0) > 0, 0, IF({v} + {n} > 0 AND {copies} < 1, 1, {copies}) - {w})"

@@ -50,5 +50,8 @@ def _frame(name: str, top: int, highest: float, hours: float) -> list[str]:
 
 
 def _line(points: Sequence[tuple[float, float]], top: int, highest: float, hours: float, colour: str) -> str:
-    drawn = " ".join(f"{_MARGIN + _WIDTH * x / hours:.1f},{top + _HEIGHT * (1 - y / highest):.1f}" for x, y in points)
+    # What does not change needs no point between its first and its last.
+    ends = {0, len(points) - 1}
+    told = [point for place, point in enumerate(points) if place in ends or not points[place - 1][1] == point[1] == points[place + 1][1]]
+    drawn = " ".join(f"{_MARGIN + _WIDTH * x / hours:.0f},{top + _HEIGHT * (1 - y / highest):.0f}" for x, y in told)
     return f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="1.5"/>'

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.topology import ScalingMode, ScalingPolicy
-from app.topology.scaling import FAST_OUT, MOST_TASKS, NATIVE_IN, NATIVE_OUT, SENSOR_PERIOD, SLOW_IN, deficit
+from app.topology.scaling import FAST_OUT, MOST_COPIES, NATIVE_IN, NATIVE_OUT, SENSOR_PERIOD, SLOW_IN, deficit
 from benchmarks.scaling.alarms import StepScaling, TargetTracking, by_rule
 from benchmarks.scaling.figures import Figures, Sample
 from benchmarks.scaling.traces import Trace
@@ -93,7 +93,7 @@ class Deficit:
             run_time=self._scaling.expected_run_time,
             slots=self._slots,
             # Metric math knows no limits.
-            policy=replace(self._scaling, minimum=0, maximum=MOST_TASKS),
+            policy=replace(self._scaling, minimum=0, maximum=MOST_COPIES),
         )
 
 

@@ -1,4 +1,4 @@
-"""The number of a service's tasks follows the deficit that beat publishes."""
+"""The number of a service's copies follows the deficit that beat publishes."""
 
 from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_applicationautoscaling as autoscaling
@@ -17,7 +17,7 @@ from infra.constructs.measured import measured
 class DeficitScaling(Construct):
     """Out within a minute, in after three, from zero where the policy allows it; by CloudWatch's own figures while beat is silent.
 
-    Nobody is told when these alarms ring: they are how it works. Of a service that scales, the template must not state a number of tasks.
+    Nobody is told when these alarms ring: they are how it works. Of a service that scales, the template must not state their number.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DeficitScaling(Construct):
             self,
             f"{rule.name}Alarm",
             alarm_name=alarm_name(self._names["prefix"], f"{self._policy.name}-{rule.name}"),
-            alarm_description=f"Changes the number of tasks of {self._policy.name}; see docs/explanation/scaling.md.",
+            alarm_description=f"Changes the number of copies of {self._policy.name}; see docs/explanation/scaling.md.",
             metric=figure,
             threshold=threshold,
             evaluation_periods=rule.evaluation_periods,

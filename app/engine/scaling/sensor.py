@@ -1,4 +1,4 @@
-"""Asks SQS and ECS, and tells CloudWatch how many tasks are missing."""
+"""Asks SQS and ECS, and tells CloudWatch how many copies are missing."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +81,7 @@ class Sensor:
         names = {self._physical(service): service.name for service in self._services}
         physical = list(names)
         found: dict[str, int] = {}
-        with translated("read how many tasks are desired"):
+        with translated("read how many copies are desired"):
             for first in range(0, len(physical), MOST_SERVICES_A_CALL):
                 answer = clients.ecs(self._settings).describe_services(
                     cluster=self._cluster, services=physical[first : first + MOST_SERVICES_A_CALL]

@@ -51,29 +51,29 @@ def test_what_is_needed_is_between_minimum_and_maximum(situation: dict[str, Any]
 
 
 @given(situations)
-def test_no_task_is_needed_only_without_work_and_without_a_minimum(situation: dict[str, Any]) -> None:
+def test_no_copy_is_needed_only_without_work_and_without_a_minimum(situation: dict[str, Any]) -> None:
     is_idle = not situation["visible"] and not situation["in_flight"]
 
     assert (needed(**situation) == 0) == (is_idle and situation["policy"].minimum == 0)
 
 
 @given(situations, st.integers(0, 10_000), st.sampled_from(["visible", "in_flight"]))
-def test_more_jobs_never_need_fewer_tasks(situation: dict[str, Any], more: int, which: str) -> None:
+def test_more_jobs_never_need_fewer_copies(situation: dict[str, Any], more: int, which: str) -> None:
     assert needed(**situation | {which: situation[which] + more}) >= needed(**situation)
 
 
 @given(situations, run_times)
-def test_longer_runs_never_need_fewer_tasks(situation: dict[str, Any], more: timedelta) -> None:
+def test_longer_runs_never_need_fewer_copies(situation: dict[str, Any], more: timedelta) -> None:
     assert needed(**situation | {"run_time": situation["run_time"] + more}) >= needed(**situation)
 
 
 @given(situations, st.integers(1, 32))
-def test_more_slots_never_need_more_tasks(situation: dict[str, Any], more: int) -> None:
+def test_more_slots_never_need_more_copies(situation: dict[str, Any], more: int) -> None:
     assert needed(**situation | {"slots": situation["slots"] + more}) <= needed(**situation)
 
 
 @given(situations, st.timedeltas(min_value=SECOND, max_value=timedelta(hours=3)))
-def test_a_patient_goal_never_needs_more_tasks(situation: dict[str, Any], more: timedelta) -> None:
+def test_a_patient_goal_never_needs_more_copies(situation: dict[str, Any], more: timedelta) -> None:
     policy = situation["policy"]
 
     assert needed(**situation | {"policy": replace(policy, wait_goal=policy.wait_goal + more)}) <= needed(**situation)
@@ -97,7 +97,7 @@ def test_a_busy_slot_stays_where_latency_counts_and_is_shared_where_money_does()
 
 
 def test_what_workers_have_read_ahead_is_not_taken_for_busy_slots() -> None:
-    # Two tasks of four slots hold a second's worth of jobs that take a tenth of it: 8 run, 80 wait.
+    # Two copies of four slots hold a second's worth of jobs that take a tenth of it: 8 run, 80 wait.
     held: dict[str, Any] = {"visible": 0, "in_flight": 88, "desired": 2, "run_time": SECOND / 10, "slots": 4}
 
     assert needed(**held, policy=LATENCY) == 2
@@ -107,7 +107,7 @@ def test_what_workers_have_read_ahead_is_not_taken_for_busy_slots() -> None:
 def test_a_little_waiting_work_is_left_to_the_slots_that_are_there() -> None:
     busy: dict[str, Any] = {"in_flight": 8, "desired": 2, "run_time": SECOND, "slots": 4, "policy": LATENCY}
 
-    # A task takes 120 of them in half a minute.
+    # A copy takes 120 of them in half a minute.
     assert needed(visible=90, **busy) == 2
     assert needed(visible=91, **busy) == 3
 
@@ -117,7 +117,7 @@ def test_a_little_waiting_work_is_left_to_the_slots_that_are_there() -> None:
     [
         ({"minimum": -1}, r"minimum: expected 0 to maximum \(20\), got -1"),
         ({"minimum": 21}, r"minimum: expected 0 to maximum \(20\), got 21"),
-        ({"minimum": 0, "maximum": 0}, "maximum: expected 1 to 5000, got 0; without a task no job runs"),
+        ({"minimum": 0, "maximum": 0}, "maximum: expected 1 to 5000, got 0; without a copy no job runs"),
         ({"maximum": 5001}, "maximum: expected 1 to 5000, got 5001"),
         ({"mode": ScalingMode.ECONOMY}, "wait_goal: expected 0:05:00 or more with mode economy, got 0:01:00: such a queue would swing"),
         ({"wait_goal": timedelta(0)}, "wait_goal: expected a positive duration, got 0:00:00"),
@@ -180,5 +180,5 @@ def test_metric_math_is_still_while_the_sensor_speaks() -> None:
 
 
 @pytest.mark.parametrize("policy", [LATENCY, ECONOMY], ids=lambda policy: policy.mode.value)
-def test_metric_math_starts_a_first_task_though_aws_says_nothing_of_a_service_without_tasks(policy: ScalingPolicy) -> None:
+def test_metric_math_starts_a_first_copy_though_aws_says_nothing_of_a_service_without_copies(policy: ScalingPolicy) -> None:
     assert evaluated(native_expression(4, policy), visible=1.0, in_flight=None, desired=None, samples=None) == 1
