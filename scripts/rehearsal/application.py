@@ -15,7 +15,7 @@ from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.fargate import Container, Fargate, Instead
 from scripts.rehearsal.findings import Findings
 from scripts.rehearsal.grants import Role, deployed_role
-from scripts.rehearsal.roles import PROBE, Agent
+from scripts.rehearsal.roles import Agent
 
 #: Of these the value of the laptop counts, and why.
 _HERE = {
@@ -65,13 +65,14 @@ class Application:
         self._containers: dict[str, Container] = {}
         self._services: Services | None = None
 
-    def roles(self) -> list[Role]:
-        """Of the services' tasks, as IAM has them now."""
-        return [deployed_role(self._aws.client("iam"), _role_name(container)) for container in self._containers.values()]
+    def roles(self) -> dict[str, Role]:
+        """Of each service's tasks, as IAM has them now."""
+        iam = self._aws.client("iam")
+        return {name: deployed_role(iam, _role_name(container)) for name, container in self._containers.items()}
 
     def credentials(self, agent: Agent) -> dict[str, dict[str, str]]:
         """Of each role, by its name, for a session of ours beside that of the service."""
-        return {_role_name(container): agent.credentials(name, session_name=PROBE) for name, container in self._containers.items()}
+        return {_role_name(container): agent.probe_credentials(name) for name, container in self._containers.items()}
 
     def agent(self) -> Agent:
         """Reads what is deployed."""

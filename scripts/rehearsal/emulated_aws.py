@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -35,7 +36,9 @@ class EmulatedAws:
         self._decisions = session.var / "decisions.jsonl"
         self.mails = session.var / "mail"
         """What the emulated SES has accepted, a file each."""
-        self._sessions: dict[str, boto3.session.Session] = {}
+        # Making one takes a good part of a second, and threads ask for them.
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._making = threading.Lock()
 
     @property
     def port(self) -> int:
@@ -84,20 +87,28 @@ class EmulatedAws:
     def client(self, service: str, credentials: Mapping[str, str] | None = None, *, is_plain: bool = False) -> Any:
         """As the account itself, or with the credentials of a role."""
         key = (credentials or {}).get("AccessKeyId", _ROOT)
-        session = self._sessions.setdefault(
-            key,
-            boto3.session.Session(
-                region_name=REGION,
-                aws_access_key_id=key,
-                aws_secret_access_key=(credentials or {}).get("SecretAccessKey", _ROOT),
-                aws_session_token=(credentials or {}).get("Token"),
-            ),
+        known = (service, key, is_plain)
+        with self._making:
+            if known not in self._clients:
+                self._clients[known] = self._new_client(service, key, credentials or {}, is_plain=is_plain)
+            return self._clients[known]
+
+    def _new_client(self, service: str, key: str, credentials: Mapping[str, str], *, is_plain: bool) -> Any:
+        session = boto3.session.Session(
+            region_name=REGION,
+            aws_access_key_id=key,
+            aws_secret_access_key=credentials.get("SecretAccessKey", _ROOT),
+            aws_session_token=credentials.get("Token"),
         )
         return session.client(
             service,
             endpoint_url=self.plain_address if is_plain else self.address,
             config=Config(retries={"mode": "standard", "total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
+
+    def account_variables(self) -> dict[str, str]:
+        """The environment of a person who may do everything in the account."""
+        return {"AWS_ACCESS_KEY_ID": _ROOT, "AWS_SECRET_ACCESS_KEY": _ROOT}
 
     def assume(self, role_arn: str, session_name: str) -> dict[str, str]:
         """Credentials of a role for an hour, in the form in which ECS's agent hands them out."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.cloud.redrive import STARTED_BY
 from scripts.laptop.environment import bare_environment
 from scripts.laptop.session import Child, Session, SessionFailed
 from scripts.rehearsal.emulated_aws import EmulatedAws
@@ -18,6 +19,8 @@ from scripts.rehearsal.roles import Agent
 
 #: The made-up credentials of a laptop: a container has none but those of its role.
 _NOT_IN_A_CONTAINER = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+#: Who asks ECS to run something once.
+_STARTED_BY = ("migration", STARTED_BY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,9 +51,10 @@ class Fargate:
         self._cluster = cluster
         self._instead = instead
         self._repository = repository
+        self._agent: Agent | None = None
         self._one_offs: dict[str, Child] = {}
         self.ended: dict[str, int] = {}
-        """Exit codes of the tasks that ran once, by name."""
+        """Exit codes of the tasks that ran once, by the name of their process."""
 
     def containers(self) -> dict[str, Container]:
         """Of every service of the cluster, by the container's name. Secrets are read as ECS reads them."""
@@ -62,33 +66,39 @@ class Fargate:
 
     def environment(self, container: Container, agent: Agent) -> dict[str, str]:
         """Everything that the process gets."""
-        bare = {name: value for name, value in bare_environment().items() if name not in _NOT_IN_A_CONTAINER}
-        here = {name: instead.value for name, instead in self._instead.items()}
-        return bare | dict(container.variables) | here | agent.variables(container.name)
+        return self._variables(container) | agent.variables(container.name)
+
+    def use(self, agent: Agent) -> None:
+        """From now on what runs once has a role, too. Before that it has none: a migration asks nothing of AWS, and would fail if it did."""
+        self._agent = agent
 
     def run_one_offs(self) -> None:
         """Start the tasks that somebody has asked ECS to run, and report the ends of those that have ended. To be called again and again."""
         ecs = self._aws.client("ecs")
-        for cluster in ecs.list_clusters()["clusterArns"]:
-            # The copies of services, which the emulator notes and does not run either, carry no such name.
-            for arn in ecs.list_tasks(cluster=cluster, startedBy="migration")["taskArns"]:
+        # The copies of services, which the emulator notes and does not run either, were started by nobody of these.
+        for started_by in _STARTED_BY if ecs.list_clusters()["clusterArns"] else ():
+            for arn in ecs.list_tasks(cluster=self._cluster, startedBy=started_by)["taskArns"]:
                 if arn not in self._one_offs:
-                    self._one_offs[arn] = self._start_one_off(ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0])
-        for arn, child in self._one_offs.items():
+                    self._one_offs[arn] = self._start_one_off(ecs.describe_tasks(cluster=self._cluster, tasks=[arn])["tasks"][0])
+        for arn, child in list(self._one_offs.items()):
             if child.exit_status is not None and child.name not in self.ended:
                 self.ended[child.name] = child.exit_status
+                self._session.forget(child)
                 ecs.stop_task(cluster=self._cluster, task=arn, reason=f"exit code {child.exit_status}")
 
     def _start_one_off(self, task: dict[str, Any]) -> Child:
         container = self._container(task["taskDefinitionArn"])
-        program, *arguments = container.command
+        overrides = task.get("overrides", {}).get("containerOverrides", ())
+        program, *arguments = next((one["command"] for one in overrides if one.get("command")), container.command)
         path = Path(sys.prefix) / "bin" / program
         if not path.exists():
             raise SessionFailed(f"{container.name} wants the program {program!r}, which is not in {path.parent}.")
+        environment = self.environment(container, self._agent) if self._agent else self._variables(container)
+        return self._session.start(f"{container.name}-once", [str(path), *arguments], environment, self._repository)
+
+    def _variables(self, container: Container) -> dict[str, str]:
         bare = {name: value for name, value in bare_environment().items() if name not in _NOT_IN_A_CONTAINER}
-        here = {name: instead.value for name, instead in self._instead.items()}
-        # No role's credentials: a migration asks nothing of AWS, and would fail if it did.
-        return self._session.start(container.name, [str(path), *arguments], bare | dict(container.variables) | here, self._repository)
+        return bare | dict(container.variables) | {name: instead.value for name, instead in self._instead.items()}
 
     def _container(self, definition: str) -> Container:
         described = self._aws.client("ecs").describe_task_definition(taskDefinition=definition)["taskDefinition"]

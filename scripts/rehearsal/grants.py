@@ -34,7 +34,12 @@ class Role:
     """One role with its policies, as deployed."""
 
     name: str
-    documents: tuple[Document, ...]
+    policies: Mapping[str, Document]
+    """Its own, by their names."""
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        return tuple(self.policies.values())
 
     def grants(self) -> list[Grant]:
         return [
@@ -45,22 +50,23 @@ class Role:
             for resource in _listed(statement["Resource"])
         ]
 
-    def without(self, *taken: Grant) -> tuple[Document, ...]:
-        """The policies without some grants; the other actions and resources of their statements stay."""
-        return tuple(_without(document, set(taken)) for document in self.documents)
+    def without(self, *taken: Grant) -> "Role":
+        """The role without some grants; the other actions and resources of their statements stay."""
+        return Role(name=self.name, policies={name: _without(document, set(taken)) for name, document in self.policies.items()})
 
 
 def deployed_role(iam: Any, name: str) -> Role:
-    """The role as it stands in IAM, with the policies that are its own and those that are attached."""
-    own = [
-        iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
-    ]
-    attached = []
-    for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
-        version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
-        attached.append(iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"])
-    return Role(name=name, documents=(*own, *attached))
+    """The role as it stands in IAM. Raises :class:`ValueError` if policies are attached to it that others may have, too."""
+    if attached := iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        raise ValueError(f"{name} has policies that are not its own: {attached}. Grant by app/topology/access.py.")
+    names = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    return Role(name=name, policies={policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in names})
+
+
+def put_role(iam: Any, role: Role) -> None:
+    """Give a role in IAM these policies; they count from the next call on."""
+    for name, document in role.policies.items():
+        iam.put_role_policy(RoleName=role.name, PolicyName=name, PolicyDocument=json.dumps(document))
 
 
 class Judge:
@@ -99,7 +105,7 @@ def unused(roles: Iterable[Role], calls: Mapping[str, Sequence[Call]], judge: Ju
     """The grants that no call needed: without any one of them every call that was allowed would still be."""
     grants = [(role, grant) for role in roles for grant in role.grants()]
     allowed = {name: [call for call in made if call["outcome"] == "allowed"] for name, made in calls.items()}
-    answers = judge.denied([(role.without(grant), allowed.get(role.name, ())) for role, grant in grants])
+    answers = judge.denied([(role.without(grant).documents, allowed.get(role.name, ())) for role, grant in grants])
     return [grant for (_, grant), denied in zip(grants, answers, strict=True) if not denied]
 
 

@@ -25,9 +25,11 @@ class Infrastructure:
         self._prefix = prefix
         self._findings = findings
 
-    def deploy(self) -> None:
+    def deploy(self, *, mail_domain: str) -> None:
         """Raises :class:`DeploymentFailed`: there is nothing to rehearse on."""
         self._deployment.bootstrap(self._assembly.files)
+        # In AWS by records of the domain, which are its owner's business.
+        self._aws.client("ses").verify_domain_identity(Domain=mail_domain)
         changes = deploy_all(self._deployment, self._assembly)
         by_stack = {stack.name: sum(change.stack == stack.name for change in changes) for stack in self._assembly.stacks}
         told = ", ".join(f"{name} ({count})" for name, count in by_stack.items())

@@ -33,6 +33,9 @@ class Agent:
         self._cluster = cluster
         self._task_arn = f"arn:aws:ecs:{region}:{account}:task/{cluster}"
         self._url = ""
+        # Valid for an hour; no rehearsal takes so long.
+        self._issued: dict[str, dict[str, str]] = {}
+        self._assuming = threading.Lock()
 
     def variables(self, service: str) -> dict[str, str]:
         """What ECS puts into the environment of a container."""
@@ -42,9 +45,16 @@ class Agent:
             "ECS_CONTAINER_METADATA_URI_V4": f"{self._url}/{service}/v4",
         }
 
-    def credentials(self, service: str, *, session_name: str = "") -> dict[str, str]:
-        """Of the role of a service, for an hour."""
-        return self._aws.assume(self._role_arns[service], session_name or service)
+    def credentials(self, service: str) -> dict[str, str]:
+        """Of the role of a service, the same ones to each of its processes, as ECS's agent has them."""
+        with self._assuming:
+            if service not in self._issued:
+                self._issued[service] = self._aws.assume(self._role_arns[service], service)
+            return self._issued[service]
+
+    def probe_credentials(self, service: str) -> dict[str, str]:
+        """Of the same role, for ourselves."""
+        return self._aws.assume(self._role_arns[service], PROBE)
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         match method, path.strip("/").split("/"):

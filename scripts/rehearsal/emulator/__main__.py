@@ -28,9 +28,9 @@ def main() -> None:
     parser.add_argument("--decisions", type=Path, required=True, help="file that gets the decisions of IAM, one JSON object a line")
     parser.add_argument("--mails", type=Path, required=True, help="directory that gets the mails")
     options = parser.parse_args()
-    correct()
     Mails(options.mails).deliver()
     Decisions(options.decisions).record()
+    correct()
     from ministack.app import app  # reads its environment while it is imported
 
     config = Config()

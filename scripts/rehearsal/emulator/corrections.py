@@ -25,21 +25,23 @@ from urllib.parse import parse_qs
 import cbor2
 
 _SENDING_MAIL = "/v2/email/outbound-emails"
-#: Of each operation the kind of resource, and the fields of the request that may name it.
-_ECS_RESOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "RunTask": ("task-definition", ("taskDefinition",)),
-    "DescribeTasks": ("task", ("tasks",)),
-    "StopTask": ("task", ("task",)),
-    "UpdateTaskProtection": ("task", ("tasks",)),
-    "GetTaskProtection": ("task", ("tasks",)),
-    "DescribeServices": ("service", ("services",)),
-    "UpdateService": ("service", ("service",)),
+#: Of each operation the kind of resource, and the field of the request that names it, or several.
+_ECS_RESOURCES = {
+    "RunTask": ("task-definition", "taskDefinition"),
+    "DescribeTasks": ("task", "tasks"),
+    "StopTask": ("task", "task"),
+    "UpdateTaskProtection": ("task", "tasks"),
+    "GetTaskProtection": ("task", "tasks"),
+    "DescribeServices": ("service", "services"),
+    "UpdateService": ("service", "service"),
 }
+#: Stands in no ARN.
+_BAR = "|"
 _EXIT_CODE = re.compile(r"exit code (-?\d+)")
 
 
 def correct() -> None:
-    """In this process, before ministack serves. Fails if it is not the one that this was written for."""
+    """In this process, before ministack serves, and after its decisions are recorded. Fails if it is not the one that this was written for."""
     _correct_actions()
     _correct_resources()
     _correct_conditions()
@@ -62,19 +64,28 @@ def _correct_actions() -> None:
 
 
 def _correct_resources() -> None:
-    from ministack.core import iam_actions
+    from ministack.core import iam_actions, iam_evaluator
 
     resource_of = iam_actions.extract_resource_arn
 
     def resource(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, region: str, account: str) -> str:
-        if service == "ecs" and (arn := _ecs_resource(headers, body, region, account)):
-            return arn
+        if service == "ecs" and (arns := _ecs_resources(headers, body, region, account)):
+            return arns
         if service == "ses" and path == _SENDING_MAIL and (domain := _sender_domain(body)):
             return f"arn:aws:ses:{region}:{account}:identity/{domain}"
         found: str = resource_of(service, method, path, headers, body, query, region, account)
         return found
 
     iam_actions.extract_resource_arn = resource
+    enforce = iam_evaluator.enforce
+
+    def enforce_each(*told: Any, resource_arn: str = "*", **named: Any) -> Any:
+        for one in resource_arn.split(_BAR):
+            if refusal := enforce(*told, resource_arn=one, **named):
+                return refusal
+        return None
+
+    iam_evaluator.enforce = enforce_each
 
 
 def _correct_conditions() -> None:
@@ -162,15 +173,14 @@ def _object(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _ecs_resource(headers: Any, body: bytes, region: str, account: str) -> str | None:
+def _ecs_resources(headers: Any, body: bytes, region: str, account: str) -> str:
+    """All that a call is about, with a bar between them; nothing if it names nothing that is known here."""
     operation, asked = headers.get("x-amz-target", "").rpartition(".")[2], _object(body)
-    kind, fields = _ECS_RESOURCES.get(operation, ("", ()))
-    named = next((asked[field] for field in fields if asked.get(field)), None)
-    name = str(named[0] if isinstance(named, list) else named or "")
-    if not name or name.startswith("arn:"):
-        return name or None
+    kind, field = _ECS_RESOURCES.get(operation, ("", ""))
+    named = asked.get(field) or []
     inside = "" if kind == "task-definition" else f"{_cluster_name(asked)}/"
-    return f"arn:aws:ecs:{region}:{account}:{kind}/{inside}{name}"
+    names = [str(name) for name in (named if isinstance(named, list) else [named])]
+    return _BAR.join(name if name.startswith("arn:") else f"arn:aws:ecs:{region}:{account}:{kind}/{inside}{name}" for name in names)
 
 
 def _ecs_cluster(body: bytes, region: str, account: str) -> str:
