@@ -59,6 +59,13 @@ def workers(deployment: Any) -> dict[str, Any]:
     return {worker.hostname: document_of(worker, now) for worker in (*found.live, *found.lost)}
 
 
+def measured_by(deployment: Any) -> tuple[float, float]:
+    """Runs and busy seconds, as the only worker tells them."""
+    (item,) = deployment.dynamodb.scan(TableName=deployment.table("workers"), ConsistentRead=True)["Items"]
+    record = record_of(item)
+    return record.runs, record.busy_seconds
+
+
 def send(deployment: Any, *seconds: float) -> list[str]:
     done = deployment.python(
         f"import json\nfrom celery import current_app\nprint(json.dumps([current_app.tasks['engine.debug_task'].delay(seconds=s).id for s in {seconds!r}]))"
@@ -97,6 +104,10 @@ def test_a_worker_tells_what_it_is_and_runs_and_is_protected_exactly_while_a_run
 
     eventually(lambda: ended(worker), set(jobs), within=60)
     eventually(lambda: agent.is_protected, False, within=15)
+    # Four runs began, and two slots were busy for twenty seconds; what is minutes old counts less.
+    measured = eventually(lambda: measured_by(deployment), lambda found: found[0] > 3, within=10)
+    assert measured[0] <= 4
+    assert 30 < measured[1] < 45
     assert agent.asked == [True, False]
 
     # As long as its runs do: a worker that drains finishes them, under protection, and asks for no more.
