@@ -1,4 +1,4 @@
 """What people do to a deployment from their terminal: deploy a stage, send its dead letters back.
 
-They act with the credentials of whoever runs them, by AWS's own way of finding them; ``AWS_ENDPOINT_URL`` leads to another AWS.
+They act with the credentials of whoever runs them, in the region of ``AWS_DEFAULT_REGION`` or of their profile; ``AWS_ENDPOINT_URL`` leads to another AWS.
 """

@@ -95,7 +95,7 @@ def _look(session: boto3.session.Session, prefix: str) -> None:
 
 def _check_account(session: boto3.session.Session) -> str:
     if not session.region_name:
-        raise DeploymentRefused("No region is chosen. Set AWS_REGION, or one in your AWS profile.")
+        raise DeploymentRefused("No region is chosen. Set AWS_DEFAULT_REGION, or one in your AWS profile.")
     try:
         caller = session.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:

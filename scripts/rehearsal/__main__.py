@@ -26,7 +26,7 @@ from scripts.rehearsal.findings import Findings
 from scripts.rehearsal.from_terminal import redrive_from_a_terminal
 from scripts.rehearsal.grants import Judge
 from scripts.rehearsal.infrastructure import Infrastructure
-from scripts.rehearsal.journeys import die_and_come_back, look_around
+from scripts.rehearsal.journeys import die_and_come_back, exercise_jobs, look_around
 from scripts.rehearsal.judgement import Judgement
 from scripts.rehearsal.omissions import LeftOut, OmissionMissing, unneeded, without_omissions
 from scripts.rehearsal.synthesis import AS_IS, CHANGED
@@ -95,8 +95,9 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
             refuse_plain_http(aws, roles.values(), application.credentials(agent), prefix=stage.name_prefix, findings=findings)
         with findings.part("A morning of the shop"):
             judgement = Judgement(aws, Judge(repository=REPOSITORY, packages=PACKAGES), roles, findings)
-            journeys = (*JOURNEYS, look_around(own.console_password), die_and_come_back)
+            journeys = (*JOURNEYS, exercise_jobs, look_around(own.console_password), die_and_come_back)
             application.go(shop, {journey.__name__: journey for journey in journeys})
+            application.ask_workers(agent)
             redrive_from_a_terminal(session, aws, fargate, shop, stage, findings)
             judgement.prove_by_taking_away(SAMPLES)
             application.stop()

@@ -1,6 +1,9 @@
 """The application on the deployed resources: every service with the role of its task, through the morning of the shop."""
 
+import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
 
 from app.topology import TOPOLOGY
 from app.topology.naming import cluster_name
@@ -30,6 +33,8 @@ _HERE = {
     "SQS_WAIT_TIME_SECONDS": "stops are to be short",
     **dict.fromkeys(("TASK_DEFAULT_RATE_LIMIT", "IMAGES_RATE_LIMIT"), "a morning is to pass in a minute"),
 }
+_ASKED_FROM = "worker-default"
+_ANSWERED_WITHIN = timedelta(seconds=60)
 #: Long enough for a run of the demo to be worth protecting.
 _PROTECTED_AFTER = Instead(value="1", reason="the demo's runs are short")
 
@@ -38,7 +43,12 @@ def replaced_variables(session: Session, addresses: Addresses, database: Databas
     """What the task definitions' environment is changed in."""
     values = application_environment(var=session.var, addresses=addresses, database=database, own=own)
     here = {name: Instead(value=values[name], reason=reason) for name, reason in _HERE.items()}
-    return here | {"PROTECT_RUNS_AFTER_SECONDS": _PROTECTED_AFTER, "WEB_PROCESSES": Instead(value="1", reason="one machine")}
+    return here | {
+        "PROTECT_RUNS_AFTER_SECONDS": _PROTECTED_AFTER,
+        "SQS_LONGEST_DELAY_SECONDS": Instead(value="1", reason="what is due in seconds is to wait in the database"),
+        "WEB_PROCESSES": Instead(value="1", reason="one machine"),
+        "DJANGO_SETTINGS_MODULE": Instead(value="scripts.rehearsal.settings", reason="adds jobs that do all that a job may do"),
+    }
 
 
 class Application:
@@ -114,6 +124,18 @@ class Application:
             mail_directory=self._aws.mails,
             environment=environments["web"] | {"SERVICE": "shell"},
             repository=REPOSITORY,
+        )
+
+    def ask_workers(self, agent: Agent) -> None:
+        """A person asks all workers whether they are there, in a container like those of ``worker-default``, which may write commands."""
+        environment = self._fargate.environment(self._containers[_ASKED_FROM], agent)
+        command = [str(Path(sys.prefix) / "bin" / "celery"), "--app", "app.config", "inspect", "--timeout", "10", "ping"]
+        child = self._session.start("inspect", command, environment, REPOSITORY)
+        self._session.wait_until(lambda: child.exit_status is not None, lambda: "asking the workers", _ANSWERED_WITHIN)
+        answer = child.log.read_text()
+        silent = [queue.name for queue in TOPOLOGY.queues if f"{queue.name}@" not in answer]
+        self._findings.expect_none(
+            silent, f"a person asked, and the workers of {len(TOPOLOGY.queues)} queues answered", "No answer came from"
         )
 
     def stop(self) -> None:

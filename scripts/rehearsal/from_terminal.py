@@ -23,7 +23,7 @@ def redrive_from_a_terminal(session: Session, aws: EmulatedAws, fargate: Fargate
     send_in_vain(shop, tenant, [_QUEUE], sizes=[1])
     await_letters(shop, tenant, wanted=1, redrives=0)
     command = [sys.executable, "-m", "scripts.cloud.redrive", stage.name, _QUEUE, "--tenant", tenant]
-    environment = bare_environment() | aws.account_variables() | {"AWS_ENDPOINT_URL": aws.address, "AWS_REGION": REGION}
+    environment = bare_environment() | aws.account_variables() | {"AWS_ENDPOINT_URL": aws.address, "AWS_DEFAULT_REGION": REGION}
     child = session.start("redrive", command, environment, REPOSITORY)
 
     def has_ended() -> bool:
@@ -31,10 +31,10 @@ def redrive_from_a_terminal(session: Session, aws: EmulatedAws, fargate: Fargate
         return child.exit_status is not None
 
     session.wait_until(has_ended, lambda: "scripts/redrive", _WITHIN)
-    died_again = await_letters(shop, tenant, wanted=1, redrives=1)
+    is_well = child.exit_status == 0 and bool(await_letters(shop, tenant, wanted=1, redrives=1))
     discard(shop, tenant)
     findings.expect(
-        child.exit_status == 0 and bool(died_again),
+        is_well,
         "scripts/redrive asked ECS for a task, which sent the letter back with the role of the outbox relay",
         f"scripts/redrive {child.how_it_ended()}: {child.tail()}",
     )

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from http.cookiejar import CookieJar
@@ -18,6 +18,9 @@ _DEAD_WITHIN = timedelta(seconds=120)
 _SETTLED_WITHIN = timedelta(seconds=90)
 #: A body of this size is laid down beside its message.
 _LARGE = 300_000
+#: Half the longest visibility timeout, twice, and some.
+_EXERCISED_WITHIN = timedelta(seconds=240)
+_ENDED = {"succeeded", "failed", "dead", "revoked"}
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 
 
@@ -73,6 +76,44 @@ def die_and_come_back(shop: Shop) -> Story:
         story.rows.append((queue, str(counts[0]), str(counts[1]), str(counts[1] - counts[2])))
         story.expect(counts == [2, 2, 0], f"{queue}: two jobs must die, die again after their redrive, and be discarded; it was {counts}.")
     return story
+
+
+def exercise_jobs(shop: Shop) -> Story:
+    """On every queue a chord of jobs that do all that a job may do, and one that waits in the database and is large."""
+    story = Story(title="Jobs do all that they may", columns=("queue", "chord", "delayed"))
+    shop.doing = "sending exercises"
+    queues = [queue.name for queue in TOPOLOGY.queues]
+    ids = {queue: (uuid.uuid4().hex, uuid.uuid4().hex) for queue in queues}
+    shop.manage("shell", "-c", _exercise(ids))
+    awaited = [job for pair in ids.values() for job in pair]
+
+    def states() -> dict[str, str]:
+        return {job: str(shop.get(f"/api/jobs/{job}").body.get("state")) for job in awaited}
+
+    def describe() -> str:
+        return f"{sum(state in _ENDED for state in states().values())} of {len(awaited)} exercises have ended"
+
+    shop.wait_until(lambda: all(state in _ENDED for state in states().values()), describe, _EXERCISED_WITHIN)
+    ended = states()
+    for queue, (chord, delayed) in ids.items():
+        story.rows.append((queue, ended[chord], ended[delayed]))
+        story.expect(
+            (ended[chord], ended[delayed]) == ("succeeded", "succeeded"), f"{queue}: the exercises are {ended[chord]} and {ended[delayed]}."
+        )
+    return story
+
+
+def _exercise(ids: Mapping[str, tuple[str, str]]) -> str:
+    """For Django's shell."""
+    return (
+        "from celery import current_app\n"
+        "from app.topology import TOPOLOGY\n"
+        "from scripts.rehearsal.exercises.tasks import task_name\n"
+        f"for queue, (body, delayed) in {dict(ids)!r}.items():\n"
+        "    name = task_name(TOPOLOGY.queue(queue))\n"
+        "    current_app.send_task(name, kwargs={'step': 'chord', 'text': body})\n"
+        f"    current_app.send_task(name, kwargs={{'step': 'rest', 'text': 'x' * {_LARGE}}}, countdown=5, task_id=delayed)\n"
+    )
 
 
 def send_in_vain(shop: Shop, tenant: str, queues: Sequence[str], sizes: Sequence[int]) -> None:
