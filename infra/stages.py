@@ -125,7 +125,7 @@ DEV = Stage(
     has_exec=True,
     has_enhanced_insights=False,
     has_firewall=False,
-    monthly_budget_usd=150,
+    monthly_budget_usd=400,
 )
 PROD = Stage(
     name="prod",

@@ -22,6 +22,7 @@ from tests.support.eventually import eventually
 
 #: Folders with files that take minutes. They come first, or one of them would go on alone in the end.
 SLOW_FIRST = ("faults", "e2e", "integration", "laptop", "infra")
+TEMPLATES = "tests/infra/"
 WITHOUT_NETWORK = ("tests/unit/", "tests/architecture/")
 _numbers = itertools.count(1)
 
@@ -36,6 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return SLOW_FIRST.index(folder) if folder in SLOW_FIRST else len(SLOW_FIRST)
 
     items.sort(key=rank)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """File by file, and the templates in one process: importing the CDK and its first synthesis take ten seconds in each."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return TEMPLATES if nodeid.startswith(TEMPLATES) else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
