@@ -14,10 +14,11 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from app.topology import TOPOLOGY
-from app.topology.services import OUTBOX_RELAY
 from infra.stages import STAGES
 from scripts.cloud.one_off import OneOffFailed, run_like
 
+#: The job that an order given to the console is.
+_ORDERS = "engine.work_off_dead_letters"
 #: ECS takes 36 characters.
 STARTED_BY = "scripts/redrive"
 
@@ -36,8 +37,7 @@ def main(arguments: Sequence[str] | None = None, *, look_every: timedelta = time
     command += ["--by", f"{getpass.getuser()}@{gethostname()}", *conditions]
     try:
         ended = run_like(
-            # Of all services it is the one that keeps the dead letters, and may do with them what is needed.
-            OUTBOX_RELAY.name,
+            _desk(),
             command,
             prefix=options.name_prefix or STAGES[options.stage].name_prefix,
             client=boto3.client,
@@ -54,6 +54,12 @@ def main(arguments: Sequence[str] | None = None, *, look_every: timedelta = time
         print(f"scripts/redrive: the task never began: {ended.reason}", file=sys.stderr)
         return 2
     return ended.exit_code
+
+
+def _desk() -> str:
+    """The service that works off orders about dead letters, and may therefore do with them what is needed."""
+    queue = TOPOLOGY.queue_for(_ORDERS)
+    return next(service.name for service in TOPOLOGY.services if queue and queue.name in service.consumes)
 
 
 if __name__ == "__main__":

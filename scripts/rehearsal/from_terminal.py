@@ -19,9 +19,10 @@ _QUEUE = "emails"
 
 def redrive_from_a_terminal(session: Session, aws: EmulatedAws, fargate: Fargate, shop: Shop, stage: Stage, findings: Findings) -> None:
     """The script's own process, the task that it asks ECS for, and what became of the letter."""
-    tenant = f"terminal-{uuid.uuid4().hex[:8]}"
-    send_in_vain(shop, tenant, [_QUEUE], sizes=[1])
-    await_letters(shop, tenant, wanted=1, redrives=0)
+    tenant, other = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("terminal", "bystander"))
+    for each in (other, tenant):
+        send_in_vain(shop, each, [_QUEUE], sizes=[1])
+        await_letters(shop, each, wanted=1, redrives=0)
     command = [sys.executable, "-m", "scripts.cloud.redrive", stage.name, _QUEUE, "--tenant", tenant]
     environment = bare_environment() | aws.account_variables() | {"AWS_ENDPOINT_URL": aws.address, "AWS_DEFAULT_REGION": REGION}
     child = session.start("redrive", command, environment, REPOSITORY)
@@ -32,9 +33,11 @@ def redrive_from_a_terminal(session: Session, aws: EmulatedAws, fargate: Fargate
 
     session.wait_until(has_ended, lambda: "scripts/redrive", _WITHIN)
     is_well = child.exit_status == 0 and bool(await_letters(shop, tenant, wanted=1, redrives=1))
-    discard(shop, tenant)
+    is_well = is_well and bool(await_letters(shop, other, wanted=1, redrives=0))
+    for each in (tenant, other):
+        discard(shop, each)
     findings.expect(
         is_well,
-        "scripts/redrive asked ECS for a task, which sent the letter back with the role of the outbox relay",
+        "scripts/redrive asked ECS for a task, which sent one letter back, and not the one beside it",
         f"scripts/redrive {child.how_it_ended()}: {child.tail()}",
     )
