@@ -72,7 +72,7 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
         _synthesise(session, stage)
         assembly, left_out = without_omissions(_read(session, AS_IS))
         changed, _ = without_omissions(_read(session, CHANGED))
-        _tell_omissions(findings, left_out)
+        _tell_omissions(findings, left_out, stage)
         aws.start()
         instead = replaced_variables(session, addresses, backing.database(), own)
         _tell_variables(findings, instead)
@@ -94,7 +94,7 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
             roles = application.roles()
             refuse_plain_http(aws, roles.values(), application.credentials(agent), prefix=stage.name_prefix, findings=findings)
         with findings.part("A morning of the shop"):
-            judgement = Judgement(aws, Judge(repository=REPOSITORY, packages=PACKAGES), roles, findings)
+            judgement = Judgement(aws, Judge(repository=REPOSITORY, packages=PACKAGES), roles, stage=stage.name, findings=findings)
             journeys = (*JOURNEYS, exercise_jobs, look_around(own.console_password), die_and_come_back)
             application.go(shop, {journey.__name__: journey for journey in journeys})
             application.ask_workers(agent)
@@ -136,13 +136,13 @@ def _read(session: Session, name: str) -> Assembly:
     return read_assembly(session.var / name, account=ACCOUNT_ID, region=REGION)
 
 
-def _tell_omissions(findings: Findings, left_out: Sequence[LeftOut]) -> None:
+def _tell_omissions(findings: Findings, left_out: Sequence[LeftOut], stage: Stage) -> None:
     counted = Counter(entry.omission for entry in left_out)
     findings.say(f"  left out, because the emulator cannot: {len(left_out)}")
     for omission, count in sorted(counted.items(), key=lambda pair: pair[0].what):
         findings.say(f"    {count} x {omission.what}: {omission.reason}")
     findings.expect_none(
-        [omission.what for omission in unneeded(left_out)],
+        [omission.what for omission in unneeded(left_out, stage.name)],
         "every omission is needed",
         "Omissions that match nothing; delete them from scripts/rehearsal/omissions.py",
     )

@@ -23,6 +23,8 @@ class Unexercised:
     """It begins so."""
     service: str = ""
     """Of which service; of any without it."""
+    stage: str = ""
+    """In which stage it is granted; in every one without it."""
     reason: str
 
     def covers(self, grant: Grant, service: str) -> bool:
@@ -30,7 +32,7 @@ class Unexercised:
 
 
 UNEXERCISED: tuple[Unexercised, ...] = (
-    Unexercised(action="ssmmessages:", reason="a person's shell in a container, which the emulator does not start"),
+    Unexercised(action="ssmmessages:", stage="dev", reason="a person's shell in a container, which the emulator does not start"),
     Unexercised(
         action="s3:ListBucket",
         service="web",
@@ -45,10 +47,11 @@ UNEXERCISED: tuple[Unexercised, ...] = (
 class Judgement:
     """Of one run. ``services``: which service has which role."""
 
-    def __init__(self, aws: EmulatedAws, judge: Judge, services: dict[str, Role], findings: Findings) -> None:
+    def __init__(self, aws: EmulatedAws, judge: Judge, services: dict[str, Role], *, stage: str, findings: Findings) -> None:
         self._aws = aws
         self._judge = judge
         self._services = services
+        self._stage = stage
         self._findings = findings
         self._taken: set[tuple[str, str]] = set()
 
@@ -118,7 +121,9 @@ class Judgement:
             useless, f"every action of every statement is needed somewhere, but {excused} that are excused", "Granted, and never needed"
         )
         self._findings.expect_none(
-            [entry.action for entry in UNEXERCISED if not used[entry]], "every excuse is needed", "Excuses that excuse nothing; delete them"
+            [entry.action for entry in UNEXERCISED if not used[entry] and entry.stage in {"", self._stage}],
+            "every excuse is needed",
+            "Excuses that excuse nothing; delete them",
         )
 
     def _is_denied_soon(self, role: Role, action: str) -> bool:

@@ -25,6 +25,8 @@ class Omission:
     only_if: str = ""
     """Words that the resource, written as Python writes it, must hold."""
 
+    stage: str = ""
+    """Which stage has such a thing; every one without it."""
     leaves: str | None = None
     """What others get who refer to it. Without this, nobody that stays may refer to it."""
 
@@ -80,6 +82,7 @@ OMISSIONS: tuple[Omission, ...] = (
     Omission(type="AWS::EC2::SecurityGroupEgress", reason=_NO_SUCH_TYPE),
     Omission(type="AWS::EC2::SecurityGroupIngress", reason=_NO_SUCH_TYPE),
     Omission(type="AWS::ECS::ClusterCapacityProviderAssociations", reason=_NO_SUCH_TYPE),
+    Omission(type="AWS::WAFv2::WebACLAssociation", stage="prod", reason=_NO_SUCH_TYPE),
     Omission(
         type="AWS::CloudWatch::Alarm",
         only_if="'Metrics':",
@@ -125,10 +128,10 @@ def without_omissions(assembly: Assembly, differences: Sequence[Difference] = DI
     return Assembly(stacks=tuple(stacks), files=assembly.files), tuple(left_out)
 
 
-def unneeded(left_out: Iterable[LeftOut], differences: Sequence[Difference] = DIFFERENCES) -> list[Difference]:
-    """Those that changed nothing: delete them."""
+def unneeded(left_out: Iterable[LeftOut], stage: str, differences: Sequence[Difference] = DIFFERENCES) -> list[Difference]:
+    """Those that changed nothing in a stage that should have such a thing: delete them."""
     used = {entry.omission for entry in left_out}
-    return [difference for difference in differences if difference not in used]
+    return [one for one in differences if one not in used and getattr(one, "stage", "") in {"", stage}]
 
 
 def _strip(stack: Stack, omissions: Sequence[Omission]) -> tuple[Template, list[LeftOut]]:

@@ -124,10 +124,13 @@ def test_a_reference_becomes_the_attribute_that_it_is_in_aws() -> None:
 def test_an_omission_that_matches_nothing_is_reported() -> None:
     idle = Omission(type="AWS::EC2::EIP", reason="unknown")
     used = Omission(type="AWS::EC2::NatGateway", reason="unknown")
+    of_another_stage = Omission(type="AWS::WAFv2::WebACL", stage="prod", reason="unknown")
+    declared = [idle, used, of_another_stage]
 
-    _, left_out = without_omissions(assembly({"Nat": {"Type": "AWS::EC2::NatGateway"}}), [idle, used])
+    _, left_out = without_omissions(assembly({"Nat": {"Type": "AWS::EC2::NatGateway"}}), declared)
 
-    assert unneeded(left_out, [idle, used]) == [idle]
+    assert unneeded(left_out, "dev", declared) == [idle]
+    assert unneeded(left_out, "prod", declared) == [idle, of_another_stage]
 
 
 # -- assemblies ----------------------------------------------------------------------------------------------------
