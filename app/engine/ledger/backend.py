@@ -245,20 +245,26 @@ class LedgerBackend(KeyValueStoreBackend):
             self.chord_error_from_stack(callback, ChordError(f"GroupResult {group} no longer exists"))
             return
         try:
+            # What a part raised is among the results; what the table raises is no fault of the chord, and is asked again.
             with allow_join_result():
-                results = parts.join_native(timeout=self.app.conf.result_chord_join_timeout, propagate=True)
-        except Exception as error:  # noqa: BLE001 — whatever a part raised
-            failed = (part for part in parts.results if self.is_cached(part.id) and part.state in states.PROPAGATE_STATES)
-            culprit = next(failed, None)
-            reason = f"Dependency {culprit.id} raised {error!r}" if culprit is not None else repr(error)
-            self._fail_chord(callback, group, reason, error)
+                results = self._ensure_retryable(parts.join_native, timeout=self.app.conf.result_chord_join_timeout, propagate=False)
+        except Exception as error:  # noqa: BLE001 — a result that is not there, or that nobody can read
+            self._fail_chord(callback, group, repr(error), error)
+            return
+        failed = next(
+            ((part, result) for part, result in zip(parts.results, results, strict=True) if isinstance(result, BaseException)), None
+        )
+        if failed is not None:
+            culprit, raised = failed
+            self._fail_chord(callback, group, f"Dependency {culprit.id} raised {raised!r}", raised)
             return
         try:
-            callback.delay(results)
-        except Exception as error:  # noqa: BLE001 — arguments that are not JSON, a queue that is gone, an SQS that does not answer
+            # Sent twice, if nobody heard the answer to the first, it is one job with one id.
+            self._ensure_retryable(callback.delay, results)
+        except Exception as error:  # noqa: BLE001 — arguments that are not JSON, a queue that is gone
             self._fail_chord(callback, group, f"Callback error: {error!r}", error)
 
-    def _fail_chord(self, callback: Any, group: str, reason: str, error: Exception) -> None:
+    def _fail_chord(self, callback: Any, group: str, reason: str, error: BaseException) -> None:
         logger.warning("chord failed", extra={"group": group, "task": callback.task, "reason": reason[:500]})
         failure = ChordError(reason)
         failure.__cause__ = error

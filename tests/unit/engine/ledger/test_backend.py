@@ -1,15 +1,18 @@
 """What a claimed run says of itself, on a table that reads conditions."""
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import current_app, states
+from celery import Celery, current_app, signature, states
 from celery.app.task import Context
 from celery.exceptions import Reject
+from celery.result import AsyncResult, GroupResult
 from kombu.exceptions import EncodeError
 
+from app.engine.aws.wire.errors import NotSent, Unanswered
 from app.engine.conf import engine_settings
 from app.engine.job_ledger import FENCE, Verdict
 from app.engine.ledger import backend as module
@@ -116,6 +119,66 @@ def test_a_part_of_a_chord_that_reported_progress_is_counted(desk: Desk, monkeyp
     desk.backend.mark_as_done("1", 42, request)
 
     assert desk.dynamodb.item(str(desk.backend.get_key_for_chord("g")))["parts"] == {"SS": ["1"]}
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_chord_whose_results_cannot_be_read_for_a_while_is_late_and_not_failed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    sent, failed = chord_of_one(desk, monkeypatch)
+    read = desk.dynamodb.batch_get_item
+    refusals = iter([client_error("ThrottlingException")] * times)
+
+    def throttled(**request: Any) -> dict[str, Any]:
+        if {"id": {"S": KEY}} in request["RequestItems"][TABLE]["Keys"]:
+            for error in refusals:
+                raise error
+        return read(**request)
+
+    monkeypatch.setattr(desk.dynamodb, "batch_get_item", throttled)
+    desk.backend.mark_as_done("1", 42, desk.request(group="g", chord=signature("shop.body", chord_size=1)))
+
+    assert (sent, failed) == ([[42]], [])
+
+
+def test_a_chord_whose_callback_cannot_be_sent_for_a_while_is_late_and_not_failed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, failed = chord_of_one(desk, monkeypatch, refusals=[NotSent("SQS is away"), Unanswered("perhaps")])
+
+    desk.backend.mark_as_done("1", 42, desk.request(group="g", chord=signature("shop.body", chord_size=1)))
+
+    assert (sent, failed) == ([[42]], [])
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), ConnectionError("the partner is away")])
+def test_a_chord_fails_with_the_part_that_failed_whatever_it_failed_of(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    sent, failed = chord_of_one(desk, monkeypatch)
+
+    desk.backend.mark_as_failure("1", error, request=desk.request(group="g", chord=signature("shop.body", chord_size=1)))
+
+    assert (sent, failed) == ([], [f"Dependency 1 raised {error!r}"])
+
+
+def chord_of_one(desk: Desk, monkeypatch: pytest.MonkeyPatch, refusals: Iterable[Exception] = ()) -> tuple[list[list[int]], list[str]]:
+    """The results that its callback is sent with, and why it is said to have failed."""
+    sent: list[list[int]] = []
+    failed: list[str] = []
+    refusing = iter(refusals)
+
+    def delay(_: Any, results: list[int]) -> None:
+        for refusal in refusing:
+            raise refusal
+        sent.append(results)
+
+    monkeypatch.setattr(current_app, "job_ledger", type("Book", (), {"hand_over": lambda *_: False, "note_stored": lambda *_: None})())
+    monkeypatch.setattr("celery.canvas.Signature.delay", delay)
+    monkeypatch.setattr(Celery, "backend", desk.backend)
+    monkeypatch.setattr(desk.backend, "chord_error_from_stack", lambda _, error: failed.append(str(error)))
+    monkeypatch.setattr(desk.backend, "_sleep", lambda _: None)
+    desk.claim()
+    GroupResult("g", [AsyncResult("1", backend=desk.backend)]).save(backend=desk.backend)
+    return sent, failed
 
 
 def test_progress_without_a_claim_is_a_state_like_any_other(desk: Desk) -> None:
