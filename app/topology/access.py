@@ -34,6 +34,7 @@ WEB = (
     Grant(purpose="Count messages", actions=("sqs:GetQueueAttributes",), on=(*queues(*_ALL_QUEUES), *dead_letters(*_ALL_QUEUES))),
     Grant(purpose="Read how old messages are", actions=("cloudwatch:GetMetricData",), on=ANY_METRIC),
     _LISTING_WORKERS,
+    Grant(purpose="Keep the groups and chords that views start", actions=("dynamodb:PutItem",), on=table(LEDGER.name)),
     Grant(purpose="Read breakers", actions=("dynamodb:BatchGetItem",), on=table(BREAKERS.name)),
     Grant(purpose="Ask whether the ledger answers", actions=("dynamodb:DescribeTable",), on=table(LEDGER.name)),
     Grant(purpose="Take and hand out files", actions=("s3:GetObject", "s3:PutObject"), on=objects(FILES.name)),
@@ -97,6 +98,8 @@ _OF_WORKLOADS: dict[str, tuple[Grant, ...]] = {
     "default": (
         _WORKING_OFF_LETTERS,
         _LISTING_LETTERS,
+        # Operators' commands run with this role: ``celery inspect`` asks who is there.
+        _LISTING_WORKERS,
         Grant(purpose="Read and move breakers", actions=("dynamodb:BatchGetItem", "dynamodb:UpdateItem"), on=table(BREAKERS.name)),
     ),
     # The second where the content is raw, as anymail's is.

@@ -70,4 +70,5 @@ class Migration(Construct):
                 "Release": release,
             },
         )
-        self.resource.node.add_dependency(start.role, is_over.role)
+        # AWS works in parallel: the task reads its secrets by a role whose policy may come after the task's definition.
+        self.resource.node.add_dependency(start.role, is_over.role, task.definition.obtain_execution_role())

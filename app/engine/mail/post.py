@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from anymail.exceptions import AnymailAPIError, AnymailError
+from botocore.exceptions import BotoCoreError
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
@@ -36,7 +37,9 @@ _SES_REFUSES_THE_MAIL = {"MessageRejected", "BadRequestException"}
 #: Of botocore's errors without an answer, those that come before the request has left.
 _BEFORE_THE_REQUEST = {
     "ConnectTimeoutError",
+    "CredentialRetrievalError",
     "EndpointConnectionError",
+    "MetadataRetrievalError",
     "NoCredentialsError",
     "ParamValidationError",
     "ProxyConnectionError",
@@ -81,7 +84,8 @@ class Post:
         """Connect, if there is no connection. Raises :class:`MailUnavailable`."""
         try:
             self._connection.open()
-        except (SMTPException, OSError, AnymailError) as error:
+        except (SMTPException, OSError, AnymailError, BotoCoreError) as error:
+            # The last: anymail makes its client here, and that asks ECS for the credentials of our role.
             self.close()
             raise _unreachable(error) from error
 

@@ -125,3 +125,19 @@ def test_an_ses_that_cannot_be_reached_has_certainly_not_got_the_mail(ses: Any, 
     with pytest.raises(MailUnavailable) as found:
         send(mail_to("ada@example.com"))
     assert type(found.value) is MailUnavailable
+
+
+def test_a_role_whose_credentials_cannot_be_had_has_sent_nothing(ses: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ECS they come over HTTP, from an agent that may be silent for a moment."""
+    parameters = settings.ANYMAIL["AMAZON_SES_CLIENT_PARAMS"]
+    settings.ANYMAIL = {
+        "AMAZON_SES_CLIENT_PARAMS": {name: value for name, value in parameters.items() if name in {"endpoint_url", "region_name", "config"}}
+    }
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/credentials")
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
+
+    with pytest.raises(MailUnavailable):
+        send(mail_to("ada@example.com"))
