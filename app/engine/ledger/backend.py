@@ -266,9 +266,11 @@ class LedgerBackend(KeyValueStoreBackend):
 
     def _fail_chord(self, callback: Any, group: str, reason: str, error: BaseException) -> None:
         logger.warning("chord failed", extra={"group": group, "task": callback.task, "reason": reason[:500]})
-        failure = ChordError(reason)
-        failure.__cause__ = error
-        self.chord_error_from_stack(callback, failure)
+        try:
+            raise ChordError(reason) from error
+        except ChordError as failure:
+            # Celery stores the traceback of what is raised, and has none to store of what is not.
+            self.chord_error_from_stack(callback, failure)
 
     def _book_of(self, request: Any) -> "tuple[Book | None, str]":
         """Who stores the results of this run for it, if it is a run of a worker that settles its message afterwards."""

@@ -39,9 +39,10 @@ _numbers = itertools.count(1)
 
 def two_queues() -> Topology:
     """No more than the tests need: each of them makes its own."""
-    services = tuple(service for service in TOPOLOGY.services if set(service.consumes) <= {"default", "emails"})
+    # Without grants, which name all of the topology.
+    services = tuple(replace(one, grants=()) for one in TOPOLOGY.services if set(one.consumes) <= {"default", "emails"})
     queues = tuple(TOPOLOGY.queue(name) for name in ("default", "emails"))
-    return replace(TOPOLOGY, queues=queues, services=services, tables=(TOPOLOGY.table("ledger"),), buckets=(), alarms=())
+    return replace(TOPOLOGY, queues=queues, services=services, tables=(TOPOLOGY.table("ledger"),), buckets=(), alarms=(), one_offs=())
 
 
 class Deployment:
