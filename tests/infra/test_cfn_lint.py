@@ -18,7 +18,8 @@ def _problems(template: Template) -> list[str]:
     return [f"{one.rule.id} {one.message}" for one in found]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# Ten seconds each. Of the two, prod has more in it.
+@pytest.mark.parametrize("stage", [stage if stage == "prod" else pytest.param(stage, marks=pytest.mark.long) for stage in STAGES])
 def test_cfn_lint_finds_nothing(stage: str, request: pytest.FixtureRequest) -> None:
     templates: Templates = request.getfixturevalue(stage)
 

@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from anymail.exceptions import AnymailAPIError, AnymailError
-from botocore.exceptions import BotoCoreError
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
+from app.engine.aws.errors import AwsRefused, AwsUnavailable, translated
 from app.engine.mail.acceptance import was_accepted
 from app.engine.mail.errors import MailDeferred, MailRefused, MailUnavailable, MailUncertain
 
@@ -83,9 +83,10 @@ class Post:
     def open(self) -> None:
         """Connect, if there is no connection. Raises :class:`MailUnavailable`."""
         try:
-            self._connection.open()
-        except (SMTPException, OSError, AnymailError, BotoCoreError) as error:
-            # The last: anymail makes its client here, and that asks ECS for the credentials of our role.
+            # anymail makes its client of SES here, and that asks ECS for the credentials of our role.
+            with translated("open the way to SES"):
+                self._connection.open()
+        except (SMTPException, OSError, AnymailError, AwsUnavailable, AwsRefused) as error:
             self.close()
             raise _unreachable(error) from error
 
