@@ -267,7 +267,7 @@ class LedgerBackend(KeyValueStoreBackend):
     def _fail_chord(self, callback: Any, group: str, reason: str, error: BaseException) -> None:
         logger.warning("chord failed", extra={"group": group, "task": callback.task, "reason": reason[:500]})
         try:
-            raise ChordError(reason) from error
+            raise ChordError(reason) from error  # noqa: TRY301 — raised to be stored
         except ChordError as failure:
             # Celery stores the traceback of what is raised, and has none to store of what is not.
             self.chord_error_from_stack(callback, failure)
