@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from ninja import NinjaAPI
 
 from app.api.problems import install_problem_handlers
+from app.api.rendering import UniformRenderer
 from app.api.tokens import TokenAuthentication
 from app.config import workload
 
@@ -22,6 +23,7 @@ api = NinjaAPI(
     title="Millrace",
     version="1",
     auth=TokenAuthentication(),
+    renderer=UniformRenderer(),
     docs_decorator=staff_member_required(login_url="login"),
     urls_namespace="api",
 )
