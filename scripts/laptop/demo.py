@@ -53,6 +53,9 @@ class Shop:
     def put(self, path: str, body: Mapping[str, Any]) -> Answer:
         return _call("PUT", self.web + path, body, {"Authorization": f"Bearer {self.token}"})
 
+    def delete(self, path: str) -> Answer:
+        return _call("DELETE", self.web + path, None, {"Authorization": f"Bearer {self.token}"})
+
     def post_file(self, path: str, name: str, content: bytes, *, idempotency_key: str) -> Answer:
         """The one file of a form, as a browser sends it."""
         boundary = uuid.uuid4().hex

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from botocore.exceptions import ClientError
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 from app.topology.naming import cluster_name
 from infra.stages import STAGES, Stage
 from scripts.laptop.backing import Backing
-from scripts.laptop.demo import DemoFailed
+from scripts.laptop.demo import DemoFailed, Shop, Story
 from scripts.laptop.environment import ACCOUNT_ID, REGION, REPOSITORY, VAR, Addresses, Secrets, bare_environment
 from scripts.laptop.journeys import JOURNEYS
 from scripts.laptop.ports import Ports
@@ -19,6 +20,8 @@ from scripts.laptop.session import Session, SessionFailed, run_session
 from scripts.laptop.terminal import Terminal
 from scripts.rehearsal.application import Application, replaced_variables
 from scripts.rehearsal.assembly import Assembly, read_assembly
+from scripts.rehearsal.cut_off import discard_without_deleting
+from scripts.rehearsal.dead_letters import die_and_come_back
 from scripts.rehearsal.deployment import Deployment, DeploymentFailed
 from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.fargate import Fargate, Instead
@@ -26,8 +29,9 @@ from scripts.rehearsal.findings import Findings
 from scripts.rehearsal.from_terminal import redrive_from_a_terminal
 from scripts.rehearsal.grants import Judge
 from scripts.rehearsal.infrastructure import Infrastructure
-from scripts.rehearsal.journeys import die_and_come_back, exercise_jobs, look_around
+from scripts.rehearsal.journeys import exercise_jobs, look_around, schedule_on_every_queue, start_from_a_view
 from scripts.rehearsal.judgement import Judgement
+from scripts.rehearsal.lost_file import miss_a_file
 from scripts.rehearsal.omissions import LeftOut, OmissionMissing, unneeded, without_omissions
 from scripts.rehearsal.synthesis import AS_IS, CHANGED
 from scripts.rehearsal.transport import refuse_plain_http
@@ -95,8 +99,7 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
             refuse_plain_http(aws, roles.values(), application.credentials(agent), prefix=stage.name_prefix, findings=findings)
         with findings.part("A morning of the shop"):
             judgement = Judgement(aws, Judge(repository=REPOSITORY, packages=PACKAGES), roles, stage=stage.name, findings=findings)
-            journeys = (*JOURNEYS, exercise_jobs, look_around(own.console_password), die_and_come_back)
-            application.go(shop, {journey.__name__: journey for journey in journeys})
+            application.go(shop, {journey.__name__: journey for journey in _journeys(aws, judgement, stage, own)})
             application.ask_workers(agent)
             redrive_from_a_terminal(session, aws, fargate, shop, stage, findings)
             judgement.prove_by_taking_away(SAMPLES)
@@ -107,6 +110,21 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
         infrastructure.notice_drift()
         infrastructure.change_one_number(changed)
         infrastructure.destroy(keeps_data=stage.keeps_data)
+
+
+def _journeys(aws: EmulatedAws, judgement: Judgement, stage: Stage, own: Secrets) -> Sequence[Callable[[Shop], Story]]:
+    """In their order: what comes first leaves something for what comes later."""
+    bystander = f"bystander-{uuid.uuid4().hex[:8]}"
+    return (
+        *JOURNEYS,
+        schedule_on_every_queue,
+        start_from_a_view,
+        exercise_jobs,
+        look_around(own.console_password),
+        miss_a_file(aws, judgement, prefix=stage.name_prefix),
+        die_and_come_back(bystander),
+        discard_without_deleting(aws, judgement, tenant=bystander, prefix=stage.name_prefix),
+    )
 
 
 def _attend(session: Session, fargate: Fargate) -> None:

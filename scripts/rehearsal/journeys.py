@@ -1,8 +1,8 @@
-"""What a shop's morning does not need, and the roles allow: an operator looks around, jobs die and come back, bodies are large."""
+"""What a shop's morning does not need, and the roles allow: an operator looks around and makes schedules, jobs do all that they may."""
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from http.cookiejar import CookieJar
@@ -13,8 +13,8 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 from app.topology import TOPOLOGY
 from scripts.laptop.demo import DemoFailed, Shop, Story
 from scripts.laptop.schema import OPERATOR
+from scripts.rehearsal.exercises.names import task_name
 
-_DEAD_WITHIN = timedelta(seconds=120)
 _SETTLED_WITHIN = timedelta(seconds=90)
 #: A body of this size is laid down beside its message.
 _LARGE = 300_000
@@ -41,7 +41,8 @@ def look_around(password: str) -> Callable[[Shop], Story]:
             "/health/ready": "/health/ready",
             "/health/workers": "/health/workers",
             "jobs, the newest": "/api/jobs",
-            "jobs by state": "/api/jobs?state=succeeded",
+            "jobs that succeeded": "/api/jobs?state=succeeded",
+            "jobs that failed": "/api/jobs?state=failed",
             "jobs by tenant": "/api/jobs?tenant=nobody",
             "jobs by fingerprint": "/api/jobs?fingerprint=0123456789ab",
             "one job": f"/api/jobs/{job_id}",
@@ -55,27 +56,6 @@ def look_around(password: str) -> Callable[[Shop], Story]:
         return story
 
     return operators_round
-
-
-def die_and_come_back(shop: Shop) -> Story:
-    """On every queue two jobs die, one of them large. They are sent back by the API, die again, and are discarded by a command."""
-    story = Story(title="Jobs die and come back", columns=("queue", "died", "came back and died again", "discarded"))
-    tenant = f"rehearsal-{uuid.uuid4().hex[:8]}"
-    queues = [queue.name for queue in TOPOLOGY.queues]
-    send_in_vain(shop, tenant, queues, sizes=[1, _LARGE])
-    first = await_letters(shop, tenant, wanted=2 * len(queues), redrives=0)
-    for queue in queues:
-        shop.doing = f"sending back what died on {queue}"
-        answer = shop.post("/api/dead-letters/redrives", {"queue": queue, "tenant": tenant}, idempotency_key=uuid.uuid4().hex)
-        if answer.status != HTTPStatus.ACCEPTED:
-            raise DemoFailed(f"A redrive of {queue} was answered with {answer.status}: {answer.body}")
-    second = await_letters(shop, tenant, wanted=2 * len(queues), redrives=1)
-    left = discard(shop, tenant)
-    for queue in queues:
-        counts = [sum(letter["queue"] == queue for letter in letters) for letters in (first, second, left)]
-        story.rows.append((queue, str(counts[0]), str(counts[1]), str(counts[1] - counts[2])))
-        story.expect(counts == [2, 2, 0], f"{queue}: two jobs must die, die again after their redrive, and be discarded; it was {counts}.")
-    return story
 
 
 def exercise_jobs(shop: Shop) -> Story:
@@ -103,53 +83,59 @@ def exercise_jobs(shop: Shop) -> Story:
     return story
 
 
+def start_from_a_view(shop: Shop) -> Story:
+    """A view starts a chord of one job on each queue, and the chord comes to its end."""
+    story = Story(title="A view starts a chord", columns=("body", "state"))
+    shop.doing = "asking a view for a chord"
+    answer = shop.post("/exercises/chords", {}, idempotency_key=uuid.uuid4().hex)
+    if answer.status != HTTPStatus.OK:
+        raise DemoFailed(f"POST /exercises/chords was answered with {answer.status}: {answer.body}")
+    body = answer.body["body"]
+
+    def state() -> str:
+        return str(shop.get(f"/api/jobs/{body}").body.get("state"))
+
+    shop.wait_until(lambda: state() in _ENDED, lambda: f"the chord's body is {state()}", _SETTLED_WITHIN)
+    story.rows.append((body, state()))
+    story.expect(state() == "succeeded", f"The body of a chord that a view has started must succeed, it is {state()}.")
+    return story
+
+
+def schedule_on_every_queue(shop: Shop) -> Story:
+    """For every queue an operator makes a schedule; beat sends its job, which runs; the operator deletes it."""
+    story = Story(title="Schedules send to every queue", columns=("queue", "task", "ran"))
+    tasks = {f"rehearsal-{queue.name}": task_name(queue) for queue in TOPOLOGY.queues}
+    for name, task in tasks.items():
+        shop.doing = f"making the schedule {name}"
+        answer = shop.put(f"/api/schedules/{name}", {"task": task, "every_seconds": 1, "kwargs": {"step": "rest"}})
+        story.expect(answer.status == HTTPStatus.CREATED, f"The schedule {name} was answered with {answer.status}: {answer.body}")
+
+    def ran() -> set[str]:
+        return {task for task in tasks.values() if shop.get(f"/api/jobs?task={task}&state=succeeded&limit=1").body["items"]}
+
+    shop.wait_until(lambda: len(ran()) == len(tasks), lambda: f"{len(ran())} of {len(tasks)} schedules have sent jobs", _SETTLED_WITHIN)
+    done = ran()
+    for name, task in tasks.items():
+        answer = shop.delete(f"/api/schedules/{name}")
+        story.expect(
+            answer.status == HTTPStatus.NO_CONTENT, f"Deleting the schedule {name} was answered with {answer.status}: {answer.body}"
+        )
+        story.rows.append((name, task, str(task in done)))
+        story.expect(task in done, f"The schedule {name} must send {task}, and none has run.")
+    return story
+
+
 def _exercise(ids: Mapping[str, tuple[str, str]]) -> str:
     """For Django's shell."""
     return (
         "from celery import current_app\n"
         "from app.topology import TOPOLOGY\n"
-        "from scripts.rehearsal.exercises.tasks import task_name\n"
+        "from scripts.rehearsal.exercises.names import task_name\n"
         f"for queue, (body, delayed) in {dict(ids)!r}.items():\n"
         "    name = task_name(TOPOLOGY.queue(queue))\n"
         "    current_app.send_task(name, kwargs={'step': 'chord', 'text': body})\n"
         f"    current_app.send_task(name, kwargs={{'step': 'rest', 'text': 'x' * {_LARGE}}}, countdown=5, task_id=delayed)\n"
     )
-
-
-def send_in_vain(shop: Shop, tenant: str, queues: Sequence[str], sizes: Sequence[int]) -> None:
-    """To each queue one job of each size, with an argument that its task does not know."""
-    shop.doing = "sending jobs that cannot be done"
-    code = (
-        "from celery import current_app\n"
-        "from app.topology import TOPOLOGY\n"
-        "current_app.loader.import_default_modules()\n"
-        "own = sorted(name for name in current_app.tasks if not name.startswith(('celery.', 'engine.')))\n"
-        f"for queue in {list(queues)!r}:\n"
-        "    task = next(name for name in own if TOPOLOGY.queue_for(name).name == queue)\n"
-        f"    for size in {list(sizes)!r}:\n"
-        f"        current_app.send_task(task, kwargs={{'unheard_of': 'x' * size}}, headers={{'tenant': {tenant!r}}})\n"
-    )
-    shop.manage("shell", "-c", code)
-
-
-def await_letters(shop: Shop, tenant: str, *, wanted: int, redrives: int) -> list[dict[str, Any]]:
-    """The dead letters that were sent back so often. Raises :class:`DemoFailed` if there are fewer in the end."""
-
-    def there() -> list[dict[str, Any]]:
-        return [letter for letter in _letters(shop, tenant) if letter.get("redrives", 0) == redrives]
-
-    if not shop.wait_until(lambda: len(there()) >= wanted, lambda: f"{len(there())} of {wanted} letters are there", _DEAD_WITHIN):
-        raise DemoFailed(
-            f"{len(there())} of {wanted} jobs have died within {_DEAD_WITHIN.total_seconds():.0f} s (sent back {redrives} times)."
-        )
-    return there()
-
-
-def discard(shop: Shop, tenant: str) -> list[dict[str, Any]]:
-    """Have a tenant's letters discarded; those that are left."""
-    shop.post("/api/dead-letters/discards", {"tenant": tenant}, idempotency_key=uuid.uuid4().hex)
-    shop.wait_until(lambda: not _letters(shop, tenant), lambda: f"discarding {len(_letters(shop, tenant))} letters", _SETTLED_WITHIN)
-    return _letters(shop, tenant)
 
 
 def _log_in(shop: Shop, opener: Any, password: str) -> None:
@@ -167,9 +153,3 @@ def _log_in(shop: Shop, opener: Any, password: str) -> None:
 def _note(story: Story, what: str, status: int) -> None:
     story.rows.append((what, str(status)))
     story.expect(status == HTTPStatus.OK, f"{what} must answer 200, answers {status}.")
-
-
-def _letters(shop: Shop, tenant: str) -> list[dict[str, Any]]:
-    answer = shop.get(f"/api/dead-letters?tenant={tenant}&limit=100")
-    found: list[dict[str, Any]] = answer.body["items"] if answer.status == HTTPStatus.OK else []
-    return found

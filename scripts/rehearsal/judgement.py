@@ -2,9 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.findings import Findings
@@ -17,32 +19,30 @@ _LOOK_EVERY = timedelta(milliseconds=200)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unexercised:
-    """What the rehearsal gives nobody reason to do."""
+    """What nobody can do in the emulator. What the rehearsal only gives nobody reason to do is no excuse: it wants a journey."""
 
     action: str
     """It begins so."""
-    service: str = ""
-    """Of which service; of any without it."""
     stage: str = ""
     """In which stage it is granted; in every one without it."""
     reason: str
 
-    def covers(self, grant: Grant, service: str) -> bool:
-        return grant.action.startswith(self.action) and self.service in {"", service}
-
 
 UNEXERCISED: tuple[Unexercised, ...] = (
-    Unexercised(action="ssmmessages:", stage="dev", reason="a person's shell in a container, which the emulator does not start"),
-    Unexercised(
-        action="s3:ListBucket",
-        service="web",
-        reason="S3 itself looks for it before it says that a file is absent; the emulator says so anyway",
-    ),
-    Unexercised(action="dynamodb:PutItem", service="web", reason="the shop's views start no chord; those of its users may"),
-    Unexercised(
-        action="sqs:DeleteMessage", service="outbox-relay", reason="the clerk deletes what somebody had sent back who was killed half-way"
-    ),
+    Unexercised(action="ssmmessages:", stage="dev", reason="a person's shell in a container, and the emulator starts none"),
 )
+
+
+def sort_out(idle: Iterable[Grant], excuses: Sequence[Unexercised]) -> tuple[Counter[Unexercised], list[Grant]]:
+    """How many of the grants that nobody needed each excuse covers, and those that none does."""
+    used, useless = Counter[Unexercised](), []
+    for grant in idle:
+        excuse = next((entry for entry in excuses if grant.action.startswith(entry.action)), None)
+        if excuse is None:
+            useless.append(grant)
+        else:
+            used[excuse] += 1
+    return used, useless
 
 
 class Judgement:
@@ -54,24 +54,42 @@ class Judgement:
         self._services = services
         self._stage = stage
         self._findings = findings
-        self._taken: set[tuple[str, str]] = set()
+        self._taken: list[Grant] = []
 
     def prove_by_taking_away(self, samples: Sequence[tuple[str, str]]) -> None:
         """Take an action away from a running service, wait until IAM denies it, and give it back.
 
         A sample for what the judge says of all: that a call which it would deny is denied.
         """
-        iam, denied = self._aws.client("iam"), []
+        denied = []
         for service, action in samples:
-            role = self._services[service]
-            self._taken.add((role.name, action))
-            put_role(iam, role.without(*(grant for grant in role.grants() if grant.action == action)))
-            if self._is_denied_soon(role, action):
-                denied.append(f"{service} {action}")
-            put_role(iam, role)
+            with self.taken_away(service, action) as taken:
+                if self.is_denied_soon(taken):
+                    denied.append(f"{service} {action}")
         told = ", ".join(f"{service} {action}" for service, action in samples)
         missing = [f"{service} {action}" for service, action in samples if f"{service} {action}" not in denied]
         self._findings.expect_none(missing, f"taken away while it runs, and denied at once: {told}", "Taken away, and not denied")
+
+    @contextmanager
+    def taken_away(self, service: str, action: str, *, statement: str = "") -> Iterator[list[Grant]]:
+        """A running service may not do this meanwhile, of one statement or of all. What it is denied for that is no problem of its role."""
+        iam, role = self._aws.client("iam"), self._services[service]
+        taken = [grant for grant in role.grants() if grant.action == action and statement in {"", grant.statement}]
+        self._taken += taken
+        put_role(iam, role.without(*taken))
+        try:
+            yield taken
+        finally:
+            put_role(iam, role)
+
+    def is_denied_soon(self, taken: Sequence[Grant]) -> bool:
+        """Whether IAM denies a call that one of these grants would have allowed."""
+        deadline = time.monotonic() + _DENIED_WITHIN.total_seconds()
+        while time.monotonic() < deadline:
+            if any(call["outcome"] == "denied" and _is_about(call, taken) for call in self._aws.decisions()):
+                return True
+            time.sleep(_LOOK_EVERY.total_seconds())
+        return False
 
     def tell(self) -> None:
         """What was denied, what is not needed, and whether the judge is to be believed. Call it when everything has ended."""
@@ -89,37 +107,21 @@ class Judgement:
         self._tell_unneeded(set(unused(roles, calls, self._judge)))
 
     def _tell_unneeded(self, idle: set[Grant]) -> None:
-        used, excused = Counter[Unexercised](), 0
-        lines, useless = [], []
-        for service, role in sorted(self._services.items()):
-            grants = role.grants()
-            needed = [grant for grant in grants if grant not in idle]
-            kinds = {(grant.statement, grant.action) for grant in grants} - {(grant.statement, grant.action) for grant in needed}
-            for statement, action in sorted(kinds):
-                one = next(grant for grant in grants if (grant.statement, grant.action) == (statement, action))
-                excuse = next((entry for entry in UNEXERCISED if entry.covers(one, service)), None)
-                if excuse is None:
-                    useless.append(f"{service}: {statement}: {action}")
-                else:
-                    used[excuse] += 1
-                    excused += 1
-            idle_places = Counter(
-                f"{grant.statement} {grant.action}" for grant in grants if grant in idle and (grant.statement, grant.action) not in kinds
-            )
-            lines.append(
-                f"    {service}: {len(needed)} of {len(grants)} needed"
-                + "".join(f"\n      not on {count} of its resources: {what}" for what, count in idle_places.items())
-            )
-        total = sum(len(role.grants()) for role in self._services.values())
+        used, useless = sort_out(sorted(idle), UNEXERCISED)
+        by_role = {role.name: service for service, role in self._services.items()}
+        granted = {service: role.grants() for service, role in sorted(self._services.items())}
+        total = sum(len(grants) for grants in granted.values())
         self._findings.say(
             f"  {total} grants of one action on one resource; without any single one of {total - len(idle)} of them the run would have failed:"
         )
-        for line in lines:
-            self._findings.say(line)
+        for service, grants in granted.items():
+            self._findings.say(f"    {service}: {sum(grant not in idle for grant in grants)} of {len(grants)} needed")
         for entry, count in used.items():
-            self._findings.say(f"    not exercised, {count} x {entry.action}*: {entry.reason}")
+            self._findings.say(f"    cannot be exercised, {count} x {entry.action}*: {entry.reason}")
         self._findings.expect_none(
-            useless, f"every action of every statement is needed somewhere, but {excused} that are excused", "Granted, and never needed"
+            [f"{by_role[grant.role]}: {grant.statement}: {grant}" for grant in useless],
+            "every single grant is needed" + (f", but {used.total()} that the emulator cannot exercise" if used else ""),
+            "Granted, and never needed",
         )
         self._findings.expect_none(
             [entry.action for entry in UNEXERCISED if not used[entry] and entry.stage in {"", self._stage}],
@@ -127,18 +129,14 @@ class Judgement:
             "Excuses that excuse nothing; delete them",
         )
 
-    def _is_denied_soon(self, role: Role, action: str) -> bool:
-        deadline = time.monotonic() + _DENIED_WITHIN.total_seconds()
-        while time.monotonic() < deadline:
-            if any(
-                call["outcome"] == "denied" and (_role_of(call), call["action"]) == (role.name, action) for call in self._aws.decisions()
-            ):
-                return True
-            time.sleep(_LOOK_EVERY.total_seconds())
-        return False
-
     def _was_taken(self, call: Call) -> bool:
-        return call["outcome"] == "denied" and (_role_of(call), call["action"]) in self._taken
+        return call["outcome"] == "denied" and _is_about(call, self._taken)
+
+
+def _is_about(call: Call, grants: Iterable[Grant]) -> bool:
+    return any(
+        (_role_of(call), call["action"]) == (grant.role, grant.action) and fnmatchcase(call["resource"], grant.resource) for grant in grants
+    )
 
 
 def _role_of(call: Call) -> str:

@@ -1,4 +1,4 @@
-"""The parts of the rehearsal that need no emulator: what is left out of templates, what a role is without a grant, who is to blame."""
+"""The parts of the rehearsal that need no emulator: what is left out of templates, and in which order stacks come."""
 
 import json
 import zipfile
@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.rehearsal.assembly import Assembly, Stack, read_assembly
-from scripts.rehearsal.grants import Grant, Judge, Role, calls_by_role, misjudged, unused
 from scripts.rehearsal.omissions import Omission, OmissionMissing, Reference, StandIn, unneeded, without_omissions
-
-QUEUE = "arn:aws:sqs:eu-central-1:123456789012:q"
-OTHER = "arn:aws:sqs:eu-central-1:123456789012:other"
 
 
 def assembly(resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> Assembly:
@@ -24,38 +20,6 @@ def resources_without(resources: dict[str, Any], *differences: Omission | Refere
     stripped, _ = without_omissions(assembly(resources), differences)
     found: dict[str, Any] = stripped.stacks[0].template["Resources"]
     return found
-
-
-class FakeJudge(Judge):
-    """Allows what some statement names word for word; the real one is asked in the long test."""
-
-    def __init__(self) -> None:
-        """Needs no emulator."""
-
-    def denied(self, questions: Any) -> Any:
-        return [
-            [call for call in calls if not any(_allows(statement, call) for document in documents for statement in document["Statement"])]
-            for documents, calls in questions
-        ]
-
-
-def _allows(statement: dict[str, Any], call: dict[str, Any]) -> bool:
-    return call["action"] in statement["Action"] and call["resource"] in statement["Resource"]
-
-
-def call(action: str, resource: str, outcome: str = "allowed") -> dict[str, Any]:
-    return {
-        "principal": "arn:aws:sts::123456789012:assumed-role/worker/session",
-        "action": action,
-        "resource": resource,
-        "outcome": outcome,
-    }
-
-
-@pytest.fixture
-def role() -> Role:
-    statement = {"Sid": "Receive", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"], "Resource": [QUEUE, OTHER]}
-    return Role(name="worker", policies={"own": {"Statement": [statement]}})
 
 
 # -- what is left out ----------------------------------------------------------------------------------------------
@@ -154,41 +118,3 @@ def test_stacks_come_after_those_they_depend_on(tmp_path: Path) -> None:
     (file,) = found.files
     assert (file.bucket, file.key) == ("files-123456789012-eu-central-1", "code.zip")
     assert zipfile.ZipFile(BytesIO(file.content())).namelist() == ["handler.py"]
-
-
-# -- grants --------------------------------------------------------------------------------------------------------
-def test_a_grant_is_one_action_on_one_resource(role: Role) -> None:
-    assert [(grant.statement, grant.action, grant.resource) for grant in role.grants()] == [
-        ("Receive", action, resource) for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage") for resource in (QUEUE, OTHER)
-    ]
-
-
-def test_without_a_grant_all_others_stay(role: Role) -> None:
-    taken, *others = role.grants()
-
-    left = role.without(taken).grants()
-
-    assert {(grant.action, grant.resource) for grant in left} == {(grant.action, grant.resource) for grant in others}
-
-
-def test_a_grant_that_no_call_needed_is_found(role: Role) -> None:
-    made = [call("sqs:ReceiveMessage", QUEUE), call("sqs:DeleteMessage", QUEUE), call("sqs:DeleteMessage", OTHER)]
-
-    idle = unused([role], calls_by_role(made), FakeJudge())
-
-    assert idle == [Grant(role="worker", statement="Receive", action="sqs:ReceiveMessage", resource=OTHER)]
-
-
-def test_a_denied_call_is_no_use_of_a_grant(role: Role) -> None:
-    assert len(unused([role], calls_by_role([call("sqs:ReceiveMessage", QUEUE, outcome="denied")]), FakeJudge())) == 4
-
-
-def test_a_judge_that_decides_otherwise_than_iam_did_is_found_out(role: Role) -> None:
-    wrongly_denied, wrongly_allowed = call("sqs:ReceiveMessage", QUEUE, outcome="denied"), call("sqs:SendMessage", QUEUE)
-    made = calls_by_role([wrongly_denied, wrongly_allowed, call("sqs:DeleteMessage", QUEUE)])
-
-    assert misjudged([role], made, FakeJudge()) == [wrongly_denied, wrongly_allowed]
-
-
-def test_the_accounts_own_calls_are_nobodys() -> None:
-    assert calls_by_role([{"principal": "arn:aws:iam::123456789012:root", "action": "sqs:CreateQueue", "resource": QUEUE}]) == {}

@@ -11,6 +11,7 @@
 - Whoever assumes a role for ECS's tasks with the account's own key stands for ECS's agent, which says on whose behalf it does so.
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 - The secrets of a container in a template are those of its task definition.
+- Some calls want two permissions: see ``besides``.
 - A task that is stopped for the reason ``exit code 3`` has ended with 3.
 """
 
@@ -23,6 +24,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import cbor2
+
+from scripts.rehearsal.emulator.besides import want_both
 
 _SENDING_MAIL = "/v2/email/outbound-emails"
 #: Of each operation the kind of resource, and the field of the request that names it, or several.
@@ -49,6 +52,7 @@ def correct() -> None:
     _correct_trust()
     _correct_secrets()
     _correct_ends()
+    want_both()
 
 
 def _correct_actions() -> None:

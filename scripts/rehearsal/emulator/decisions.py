@@ -47,7 +47,7 @@ class Decisions:
                 "secure": context.secure_transport,
                 # The rest of the context is different for each item of a table.
                 "context": {
-                    key: value for key, value in context.service_context.items() if key.startswith(("cloudwatch:", "ses:", "ecs:"))
+                    key: value for key, value in context.service_context.items() if key.startswith(("cloudwatch:", "ses:", "ecs:", "iam:"))
                 },
                 "outcome": outcome,
             }

@@ -9,6 +9,7 @@ from typing import Any
 from celery import chord, current_app, shared_task
 
 from app.topology import TOPOLOGY, QueuePolicy
+from scripts.rehearsal.exercises.names import task_name
 
 #: More than an item of the ledger holds.
 _LARGE = 120_000
@@ -18,11 +19,6 @@ _LARGE_BODY = 300_000
 _MAKE_FILES = ("cpu_intensive", "reports")
 #: The heartbeat renews a message at a third of its visibility timeout.
 _SHARE_OF_VISIBILITY = 0.5
-
-
-def task_name(queue: QueuePolicy) -> str:
-    """Of the exercise that the topology sends to this queue."""
-    return next(route.replace("*", "exercise") for route in queue.routes if route.endswith(".*"))
 
 
 def _send_to_all() -> str:
