@@ -1,6 +1,6 @@
 """How many copies a worker service needs: one formula for the sensor, the alarms, the simulator and their tests.
 
-What waits is to be gone within half of the goal: the other half is for the start of new copies. The deficit is counted from the
+What waits is to be gone within a part of the goal: the rest is for the start of new copies. The deficit is counted from the
 *desired* number of copies, so that those that are still starting are not asked for twice. docs/explanation/scaling.md draws it.
 """
 
@@ -11,8 +11,6 @@ from enum import StrEnum
 
 from app.topology.errors import TopologyError
 
-#: Of the goal, for the work itself. A copy on Fargate takes 40 to 70 seconds to start.
-DRAIN_SHARE = 0.5
 #: Waiting work that fills less than this of a copy is left to the slots that are there: one of them is free before the goal is half over.
 NOT_WORTH_A_COPY = 0.75
 #: Below it, what is held back swings with the start of copies, and costs more than it saves: benchmarks/scaling.
@@ -26,6 +24,11 @@ class ScalingMode(StrEnum):
     """A slot that is busy stays, and what waits gets slots of its own."""
     ECONOMY = "economy"
     """What waits and what runs share the slots that are enough for both within the goal."""
+
+
+#: Of the goal, for the work itself. A copy on Fargate takes 40 to 70 seconds to start. Economy starts fewer of them, and aims lower: at half
+#: of the goal its jobs waited longer than with target tracking, at a third they do not, for a fifteenth more hours. benchmarks/scaling.
+DRAIN_SHARES = {ScalingMode.LATENCY: 1 / 2, ScalingMode.ECONOMY: 1 / 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,20 +60,29 @@ class ScalingPolicy:
                 raise TopologyError(f"ScalingPolicy: {name}: expected a positive duration, got {getattr(self, name)}")
 
 
+class Aggregation(StrEnum):
+    """Which of the figures that its alarm has looked at decides about a step."""
+
+    MAXIMUM = "Maximum"
+    MINIMUM = "Minimum"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRule:
     """One step-scaling policy of Application Auto Scaling and the alarm that calls it.
 
-    The alarm is on while the deficit is at or beyond the first of ``changes`` for that many periods. The change is the largest that does
-    not go further than the deficit: what is left comes with the next alarm.
+    The alarm is on while the deficit is at or beyond the first of ``changes`` in ``datapoints_to_alarm`` of the last ``evaluation_periods``.
+    The change is the largest that does not go further than the deficit: what is left comes with the next alarm.
     """
 
     name: str
     period: timedelta
     evaluation_periods: int
+    datapoints_to_alarm: int
     cooldown: timedelta
     changes: tuple[int, ...]
     """Of the number of copies, the smallest first. Auto Scaling allows 20 of them."""
+    aggregation: Aggregation = Aggregation.MAXIMUM
 
     def change(self, deficit: float) -> int:
         """0 while the alarm is off."""
@@ -79,25 +91,47 @@ class StepRule:
 
 
 _OUT = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)
+_IN = (-1, -2, -4, -8, -16)
+_MINUTE = timedelta(minutes=1)
 
 #: How often the sensor publishes the deficit.
 SENSOR_PERIOD = timedelta(seconds=30)
-FAST_OUT = StepRule(name="FastOut", period=SENSOR_PERIOD, evaluation_periods=1, cooldown=timedelta(seconds=30), changes=_OUT)
-SLOW_IN = StepRule(
-    name="SlowIn", period=timedelta(minutes=1), evaluation_periods=3, cooldown=timedelta(minutes=1), changes=(-1, -2, -4, -8, -16)
+FAST_OUT = StepRule(
+    name="FastOut", period=SENSOR_PERIOD, evaluation_periods=1, datapoints_to_alarm=1, cooldown=timedelta(seconds=30), changes=_OUT
 )
-#: Only while the sensor is silent. CloudWatch's figures are minutes old: wait until they show what the last change did.
-NATIVE_OUT = StepRule(name="NativeOut", period=timedelta(minutes=1), evaluation_periods=2, cooldown=timedelta(minutes=3), changes=_OUT)
+SLOW_IN = StepRule(name="SlowIn", period=_MINUTE, evaluation_periods=3, datapoints_to_alarm=3, cooldown=_MINUTE, changes=_IN)
+#: In place of it where no copy is kept without work: there a few jobs pay for each idle minute.
+IDLE_IN = StepRule(name="IdleIn", period=SENSOR_PERIOD, evaluation_periods=2, datapoints_to_alarm=2, cooldown=_MINUTE, changes=_IN)
+
+#: Only while the sensor is silent, on figures of CloudWatch that come minutes late. An expression that fills what is missing says 0 of
+#: the latest minutes, again and again, so an alarm that wants them all would never ring: one of five minutes is enough. It has forgotten that
+#: minute when it may act again, and knows by then what it has done.
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html, at FILL
+NATIVE_OUT = StepRule(
+    name="NativeOut", period=_MINUTE, evaluation_periods=5, datapoints_to_alarm=1, cooldown=timedelta(minutes=6), changes=_OUT
+)
 #: The same, and patient: it must not take away what late figures do not show, but nobody should pay for the maximum until morning.
 NATIVE_IN = StepRule(
-    name="NativeIn", period=timedelta(minutes=1), evaluation_periods=15, cooldown=timedelta(minutes=5), changes=SLOW_IN.changes
+    name="NativeIn",
+    period=_MINUTE,
+    evaluation_periods=15,
+    datapoints_to_alarm=12,
+    cooldown=timedelta(minutes=16),
+    changes=_IN,
+    # The largest is the 0 of a minute that is not known yet.
+    aggregation=Aggregation.MINIMUM,
 )
-RULES = (FAST_OUT, SLOW_IN, NATIVE_OUT, NATIVE_IN)
+RULES = (FAST_OUT, SLOW_IN, IDLE_IN, NATIVE_OUT, NATIVE_IN)
+
+
+def rules_for(policy: ScalingPolicy) -> tuple[StepRule, StepRule, StepRule, StepRule]:
+    """Out and in by what the sensor publishes; out and in while it is silent."""
+    return FAST_OUT, SLOW_IN if policy.minimum else IDLE_IN, NATIVE_OUT, NATIVE_IN
 
 
 def copies_per_waiting(run_time: timedelta, slots: int, policy: ScalingPolicy) -> float:
     """The share of a copy that one waiting job needs to be gone in time."""
-    return run_time / (policy.wait_goal * DRAIN_SHARE * slots)
+    return run_time / (policy.wait_goal * DRAIN_SHARES[policy.mode] * slots)
 
 
 def needed(*, visible: int, in_flight: int, desired: int, run_time: timedelta, slots: int, policy: ScalingPolicy) -> int:
@@ -120,14 +154,18 @@ def deficit(*, visible: int, in_flight: int, desired: int, run_time: timedelta, 
     return needed(visible=visible, in_flight=in_flight, desired=desired, run_time=run_time, slots=slots, policy=policy) - desired
 
 
-def native_expression(slots: int, policy: ScalingPolicy) -> str:
-    """The same deficit in CloudWatch's metric math, 0 while the sensor publishes.
+#: In metric math: by the last figure that came, where the newest is late.
+LAST_DESIRED = "FILL(desired, REPEAT)"
 
-    Of ``visible``, ``in_flight`` and ``desired``, as AWS publishes them, and ``samples``, how many figures the sensor has published.
-    Auto Scaling keeps ``minimum`` and ``maximum``. SQS is silent for an idle queue, and Container Insights for a service without copies:
-    no figure is 0.
+
+def native_expression(slots: int, policy: ScalingPolicy) -> str:
+    """The same deficit in CloudWatch's metric math, 0 while the sensor publishes and while SQS's figures are not known.
+
+    Of ``visible`` and ``in_flight``, as AWS publishes them, ``last_desired``, which is :data:`LAST_DESIRED`, and ``samples``, how many
+    figures the sensor has published. Auto Scaling keeps ``minimum`` and ``maximum``. Container Insights may be silent of a service without
+    copies: no figure at all is 0. SQS is silent of a queue that nobody has used for six hours.
     """
-    v, n, w = (f"FILL({name}, 0)" for name in ("visible", "in_flight", "desired"))
+    v, n, w = "visible", "in_flight", "FILL(last_desired, 0)"
     share = f"{copies_per_waiting(policy.expected_run_time, slots, policy):.9g}"
     if policy.mode is ScalingMode.ECONOMY:
         copies = f"CEIL(({v} + {n}) * {share})"
@@ -137,4 +175,5 @@ def native_expression(slots: int, policy: ScalingPolicy) -> str:
         waiting = f"{v} + IF({n} > {room}, {n} - {room}, 0)"
         # Never below 0: less than one copy is missing, and no more than that is subtracted.
         copies = f"{running} + CEIL(({waiting}) * {share} - {NOT_WORTH_A_COPY})"
-    return f"IF(FILL(samples, 0) > 0, 0, IF({v} + {n} > 0 AND {copies} < 1, 1, {copies}) - {w})"
+    missing = f"IF({copies} < IF({v} + {n} > 0, 1, 0), 1, {copies}) - {w}"
+    return f"IF(FILL(samples, 0) > 0, 0, FILL({missing}, 0))"

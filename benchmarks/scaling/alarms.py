@@ -1,31 +1,44 @@
 """CloudWatch's alarms and what Application Auto Scaling does when they ring.
 
-The model: an alarm is on while its last so many figures are all beyond the threshold. It calls its policy when it goes on and, while it
-stays on, once a minute. During the cooldown of a step out only what a larger step adds is added; during that of a step in nothing happens.
+The model: an alarm is on while enough of its last so many figures are beyond the threshold. It calls its policy when it goes on and, while
+it stays on, once a minute. During the cooldown of a step out only what a larger step adds is added; during that of a step in nothing
+happens. Which step it is, the largest or the least of those figures says.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.topology.scaling import StepRule
+from app.topology.scaling import Aggregation, StepRule
 
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html: while the alarm remains in its state.
 REPEATED_SECONDS = 60
 
+Figure = float | None
+"""``None`` is a missing one, which is not beyond the threshold."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Alarm:
-    """Fed with one figure a period; ``None`` is a missing one, which is not beyond the threshold."""
-
     is_beyond: Callable[[float], bool]
     periods: int
-    _in_a_row: int = 0
+    datapoints: int = 0
+    """So many of them are enough; all, without it."""
+    _seen: deque[Figure] = field(init=False)
     _called_at: float | None = None
 
-    def feed(self, now: float, figure: float | None) -> bool:
-        """Whether the policy is called now."""
-        self._in_a_row = self._in_a_row + 1 if figure is not None and self.is_beyond(figure) else 0
-        if self._in_a_row < self.periods:
+    def __post_init__(self) -> None:
+        self._seen = deque(maxlen=self.periods)
+
+    def feed(self, now: float, figure: Figure) -> bool:
+        """Once a period, where figures come in time. Whether the policy is called now."""
+        self._seen.append(figure)
+        return self.look(now, self._seen)
+
+    def look(self, now: float, figures: Sequence[Figure]) -> bool:
+        """The same where figures come late, or change: all of the last periods, as they are known now."""
+        beyond = sum(figure is not None and self.is_beyond(figure) for figure in figures)
+        if beyond < (self.datapoints or self.periods):
             self._called_at = None
             return False
         if self._called_at is not None and now - self._called_at < REPEATED_SECONDS:
@@ -41,28 +54,45 @@ class StepScaling:
     change_of: Callable[[float], int]
     periods: int
     cooldown_seconds: float
+    datapoints: int = 0
+    aggregation: Aggregation = Aggregation.MAXIMUM
     _alarm: Alarm = field(init=False)
+    _seen: deque[Figure] = field(init=False)
     _cooled_at: float = 0.0
     _last: int = 0
 
     def __post_init__(self) -> None:
-        self._alarm = Alarm(is_beyond=lambda figure: self.change_of(figure) != 0, periods=self.periods)
+        self._alarm = Alarm(is_beyond=lambda figure: self.change_of(figure) != 0, periods=self.periods, datapoints=self.datapoints)
+        self._seen = deque(maxlen=self.periods)
 
-    def change(self, now: float, figure: float | None) -> int:
-        """Of the desired tasks."""
-        if not self._alarm.feed(now, figure) or figure is None:
+    def change(self, now: float, figure: Figure) -> int:
+        """Of the desired tasks; once a period, where figures come in time."""
+        self._seen.append(figure)
+        return self.change_by(now, self._seen)
+
+    def change_by(self, now: float, figures: Sequence[Figure]) -> int:
+        """The same by all figures of the last periods, as they are known now."""
+        if not self._alarm.look(now, figures):
             return 0
-        step = self.change_of(figure)
+        aggregate = max if self.aggregation is Aggregation.MAXIMUM else min
+        step = self.change_of(aggregate(figure for figure in figures if figure is not None))
         if now < self._cooled_at:
             more = step - self._last if step > self._last > 0 else 0
             self._last = max(step, self._last)
             return more
-        self._last, self._cooled_at = step, now + self.cooldown_seconds
+        if step:
+            self._last, self._cooled_at = step, now + self.cooldown_seconds
         return step
 
 
 def by_rule(rule: StepRule) -> StepScaling:
-    return StepScaling(change_of=rule.change, periods=rule.evaluation_periods, cooldown_seconds=rule.cooldown.total_seconds())
+    return StepScaling(
+        change_of=rule.change,
+        periods=rule.evaluation_periods,
+        datapoints=rule.datapoints_to_alarm,
+        aggregation=rule.aggregation,
+        cooldown_seconds=rule.cooldown.total_seconds(),
+    )
 
 
 @dataclass(kw_only=True, slots=True)

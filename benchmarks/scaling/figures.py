@@ -34,6 +34,10 @@ class Figures:
     def latest(self, now: float) -> Sample | None:
         return next((sample for sample in reversed(self._samples) if sample.at <= now - self._delay), None)
 
+    def of(self, end: float, now: float) -> Sample | None:
+        """The figures of the minute that ended then, if they can be seen."""
+        return next((sample for sample in self._samples if sample.at == end <= now - self._delay), None)
+
     def mean_visible(self, now: float, minutes: int) -> float | None:
         """Over the last minutes that can be seen."""
         seen = [sample.visible for sample in self._samples if now - self._delay - minutes * MINUTE < sample.at <= now - self._delay]

@@ -8,14 +8,18 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.topology import ScalingMode, ScalingPolicy
-from app.topology.scaling import FAST_OUT, MOST_COPIES, NATIVE_IN, NATIVE_OUT, SENSOR_PERIOD, SLOW_IN, deficit
+from app.topology.scaling import MOST_COPIES, SENSOR_PERIOD, StepRule, deficit, rules_for
 from benchmarks.scaling.alarms import StepScaling, TargetTracking, by_rule
-from benchmarks.scaling.figures import Figures, Sample
+from benchmarks.scaling.figures import MINUTE, Figures, Sample
 from benchmarks.scaling.traces import Trace
 from benchmarks.scaling.world import World
 
 #: From PutMetricData until the alarm has seen it.
 SENSOR_LAG = 10
+#: Beat publishes so many seconds into each period.
+_INTO_PERIOD = 5
+#: Figures of the sensor: of the fifteen minutes for which an alarm may ask whether it was silent.
+_KEPT = 32
 #: Of Application Auto Scaling for ECS, where the policy states none.
 DEFAULT_COOLDOWN = 300
 
@@ -48,44 +52,48 @@ class Deficit:
         self._slots = trace.slots
         self._conditions = conditions
         self._figures = Figures(conditions.metric_delay)
-        self._fast_out, self._slow_in = by_rule(FAST_OUT), by_rule(SLOW_IN)
-        self._native_out, self._native_in = by_rule(NATIVE_OUT), by_rule(NATIVE_IN)
-        self._published: deque[tuple[float, int]] = deque(maxlen=8)
+        self._by_sensor, self._by_cloudwatch = by_sensor_and_cloudwatch(self._scaling)
+        self._published: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
     def second(self, world: World) -> None:
-        if not self._conditions.is_sensor_silent:
-            self._sense(world)
-        if not self._figures.look(world):
-            return
-        minute = [missing for at, missing in self._published if world.now - 60 - SENSOR_LAG < at <= world.now - SENSOR_LAG]
-        native = 0 if minute else self._native(world.now)
-        change = self._slow_in.change(world.now, max(minute, default=None))
-        change += self._native_out.change(world.now, native) + self._native_in.change(world.now, native)
+        into = (world.now - _INTO_PERIOD) % SENSOR_PERIOD.total_seconds()
+        if into == 0 and not self._conditions.is_sensor_silent:
+            self._publish(world)
+        change = 0
+        if into == SENSOR_LAG:
+            change += sum(self._sensed(rule, scaling, world.now - SENSOR_LAG) for rule, scaling in self._by_sensor)
+        if self._figures.look(world):
+            change += sum(scaling.change_by(world.now, self._native(rule, world.now)) for rule, scaling in self._by_cloudwatch)
         if change:
             world.scale(world.desired + change)
 
-    def _sense(self, world: World) -> None:
-        into = (world.now - 5) % SENSOR_PERIOD.total_seconds()
-        if into == 0:
-            run_time = self._scaling.expected_run_time * self._conditions.run_time_error
-            missing = deficit(
-                visible=world.visible,
-                in_flight=world.in_flight,
-                desired=world.desired,
-                run_time=run_time,
-                slots=self._slots,
-                policy=self._scaling,
-            )
-            self._published.append((world.now, missing))
-        elif into == SENSOR_LAG and self._published:
-            change = self._fast_out.change(world.now, self._published[-1][1])
-            if change:
-                world.scale(world.desired + change)
+    def _publish(self, world: World) -> None:
+        missing = deficit(
+            visible=world.visible,
+            in_flight=world.in_flight,
+            desired=world.desired,
+            run_time=self._scaling.expected_run_time * self._conditions.run_time_error,
+            slots=self._slots,
+            policy=self._scaling,
+        )
+        self._published.append((world.now, missing))
 
-    def _native(self, now: float) -> float | None:
-        sample = self._figures.latest(now)
+    def _sensed(self, rule: StepRule, scaling: StepScaling, until: float) -> int:
+        """Once a period of the rule. Its figure is the largest that was published in it."""
+        period = rule.period.total_seconds()
+        if (until - _INTO_PERIOD) % period:
+            return 0
+        return scaling.change(until + SENSOR_LAG, max(self._published_in(until - period, until), default=None))
+
+    def _native(self, rule: StepRule, now: float) -> list[float]:
+        """What the alarm's expression says of its last minutes, as far as CloudWatch has their figures by now."""
+        ends = [now - MINUTE * back for back in range(rule.evaluation_periods)]
+        return [0 if self._published_in(end - MINUTE, end) else self._native_of(end, now) for end in ends]
+
+    def _native_of(self, end: float, now: float) -> float:
+        sample = self._figures.of(end, now)
         if sample is None:
-            return None
+            return 0  # filled: no work, and no copies
         return deficit(
             visible=sample.visible,
             in_flight=sample.in_flight,
@@ -95,6 +103,14 @@ class Deficit:
             # Metric math knows no limits.
             policy=replace(self._scaling, minimum=0, maximum=MOST_COPIES),
         )
+
+    def _published_in(self, after: float, until: float) -> list[int]:
+        return [missing for at, missing in self._published if after < at <= until]
+
+
+def by_sensor_and_cloudwatch(policy: ScalingPolicy) -> tuple[list[tuple[StepRule, StepScaling]], list[tuple[StepRule, StepScaling]]]:
+    rules = [(rule, by_rule(rule)) for rule in rules_for(policy)]
+    return rules[:2], rules[2:]
 
 
 class QueueProcessing:

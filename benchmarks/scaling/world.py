@@ -2,7 +2,7 @@
 
 The model: a task takes 30 to 60 seconds to be placed and pulled and 10 to boot, and is paid from its launch on, a minute at least. A free
 slot takes the oldest job at once. A task that is told to stop takes no more jobs and is killed after 120 seconds; what it ran then comes
-again when its visibility lapses. A run longer than the trace's ``protected_after`` keeps its task, under every policy.
+again when its visibility lapses. A run longer than the trace's ``protected_after`` keeps its task, and for some seconds more, under every policy.
 """
 
 import heapq
@@ -17,6 +17,8 @@ VISIBILITY = 120.0
 PLACED = (30.0, 60.0)
 BOOT = 10.0
 LEAST_PAID = 60.0
+#: Of ``app/engine/workers/protection.py``, which the simulator does not import.
+LINGER = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -35,8 +37,10 @@ class Task:
 class Slot:
     task: Task
     free_at: float
+    started_at: float
     job: Job | None = None
-    started_at: float = 0.0
+    kept_until: float = 0.0
+    """By its run before this one."""
 
     def __lt__(self, other: "Slot") -> bool:
         return self.free_at < other.free_at
@@ -130,14 +134,18 @@ class World:
 
     def _launch(self, *, ready_at: float) -> None:
         task = Task(self.now, ready_at)
-        task.slots = [Slot(task, ready_at) for _ in range(self._trace.slots)]
+        task.slots = [Slot(task, ready_at, ready_at) for _ in range(self._trace.slots)]
         self._tasks.append(task)
         for slot in task.slots:
             heapq.heappush(self._slots, slot)
 
     def _is_protected(self, task: Task) -> bool:
         limit = self._trace.protected_after
-        return any(slot.job is not None and slot.free_at > self.now and self.now - slot.started_at > limit for slot in task.slots)
+        return any(
+            self.now < slot.kept_until or (self.now < slot.free_at + LINGER and min(self.now, slot.free_at) - slot.started_at > limit)
+            for slot in task.slots
+            if slot.job is not None
+        )
 
     def _work(self, end: float) -> None:
         slots, waiting, ends, waits = self._slots, self._waiting, self._ends, self.outcome.waits
@@ -147,6 +155,8 @@ class World:
                 heapq.heappop(slots)
                 continue
             job = waiting.popleft()
+            if slot.free_at - slot.started_at > self._trace.protected_after:
+                slot.kept_until = slot.free_at + LINGER
             slot.started_at = max(slot.free_at, job.at, self.now)
             slot.free_at = slot.started_at + job.run_seconds
             slot.job = job

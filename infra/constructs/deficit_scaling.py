@@ -10,12 +10,17 @@ from constructs import Construct
 
 from app.topology import Measure, MetricPolicy, ScalingPolicy, ServicePolicy, aws_metrics, metrics
 from app.topology.naming import alarm_name, cluster_name, queue_name, service_name
-from app.topology.scaling import FAST_OUT, NATIVE_IN, NATIVE_OUT, SLOW_IN, StepRule, native_expression
+from app.topology.scaling import LAST_DESIRED, Aggregation, StepRule, native_expression, rules_for
 from infra.constructs.measured import measured
+
+_AGGREGATIONS = {
+    Aggregation.MAXIMUM: autoscaling.MetricAggregationType.MAXIMUM,
+    Aggregation.MINIMUM: autoscaling.MetricAggregationType.MINIMUM,
+}
 
 
 class DeficitScaling(Construct):
-    """Out within a minute, in after three, from zero where the policy allows it; by CloudWatch's own figures while beat is silent.
+    """Out within a minute, in after one or three, from zero where the policy allows it; by CloudWatch's own figures while beat is silent.
 
     Nobody is told when these alarms ring: they are how it works. Of a service that scales, the template must not state their number.
     """
@@ -38,9 +43,10 @@ class DeficitScaling(Construct):
         )
         # The name of the service alone is no reference if it is known beforehand.
         self._target.node.add_dependency(service)
-        for rule in (FAST_OUT, SLOW_IN):
+        quick_out, quick_in, native_out, native_in = rules_for(scaling)
+        for rule in (quick_out, quick_in):
             self._follow(rule, self._deficit("Maximum", rule))
-        for rule in (NATIVE_OUT, NATIVE_IN):
+        for rule in (native_out, native_in):
             self._follow(rule, self._native(scaling, rule))
 
     def _follow(self, rule: StepRule, figure: cloudwatch.IMetric) -> None:
@@ -54,7 +60,7 @@ class DeficitScaling(Construct):
             policy_name=f"{self._policy.name}-{rule.name}",
             adjustment_type=autoscaling.AdjustmentType.CHANGE_IN_CAPACITY,
             cooldown=_duration(rule),
-            metric_aggregation_type=autoscaling.MetricAggregationType.MAXIMUM,
+            metric_aggregation_type=_AGGREGATIONS[rule.aggregation],
         )
         for change, following in zip(rule.changes, (*rule.changes[1:], None), strict=True):
             near, far = change - threshold, None if following is None else following - threshold
@@ -67,6 +73,7 @@ class DeficitScaling(Construct):
             metric=figure,
             threshold=threshold,
             evaluation_periods=rule.evaluation_periods,
+            datapoints_to_alarm=rule.datapoints_to_alarm,
             comparison_operator=comparison.GREATER_THAN_OR_EQUAL_TO_THRESHOLD if is_out else comparison.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
@@ -81,15 +88,17 @@ class DeficitScaling(Construct):
         (queue,) = self._policy.consumes
         of_queue = {"QueueName": queue_name(prefix, queue)}
         of_service = {"ClusterName": cluster_name(prefix), "ServiceName": service_name(prefix, self._policy.name)}
+        period = Duration.seconds(rule.period.total_seconds())
+        desired = self._measured(aws_metrics.ECS_DESIRED, "Maximum", of_service, rule)
         return cloudwatch.MathExpression(
             expression=native_expression(self._policy.slots, scaling),
             using_metrics={
                 "visible": self._measured(aws_metrics.SQS_VISIBLE, "Maximum", of_queue, rule),
                 "in_flight": self._measured(aws_metrics.SQS_IN_FLIGHT, "Maximum", of_queue, rule),
-                "desired": self._measured(aws_metrics.ECS_DESIRED, "Maximum", of_service, rule),
+                "last_desired": cloudwatch.MathExpression(expression=LAST_DESIRED, using_metrics={"desired": desired}, period=period),
                 "samples": self._deficit("SampleCount", rule),
             },
-            period=Duration.seconds(rule.period.total_seconds()),
+            period=period,
         )
 
     def _measured(self, metric: MetricPolicy, statistic: str, dimensions: dict[str, str], rule: StepRule) -> cloudwatch.Metric:

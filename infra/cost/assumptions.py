@@ -46,7 +46,7 @@ INSIGHTS_OF_A_COPY = Assumption(value=30, text="more metrics of the enhanced kin
 SENSOR_READS_A_MINUTE = Assumption(
     value=2, text="SQS requests a minute and scaled service of the sensor of scaling; and as many PutMetricData in all"
 )
-SCALING_ALARM_METRICS = Assumption(value=9, text="metrics a minute in the alarms of a scaled service, and one of less than a minute")
+FALLBACK_ALARM_METRICS = Assumption(value=4, text="metrics in each of the two alarms that scale a service while the sensor is silent")
 FIREWALL_RULES = Assumption(value=5, text="rules of the firewall")
 ENDPOINTS = Assumption(value=7, text="interface endpoints in each zone, where a stage has them")
 BALANCER_UNITS = Assumption(value=0.1, text="load balancer capacity units in the mean: some requests a second")

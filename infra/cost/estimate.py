@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from app.topology import ServicePolicy, Topology
+from app.topology import ScalingPolicy, ServicePolicy, Topology
 from app.topology.fargate import ON_DEMAND_WEIGHT
+from app.topology.scaling import rules_for
 from infra.cost import assumptions as assume
 from infra.cost.prices import Item, Prices
 from infra.dashboards import dashboards_of
@@ -121,10 +123,11 @@ def _messages_and_state(topology: Topology, stage: Stage, copies: dict[str, int]
 
 
 def _watching(topology: Topology, stage: Stage, copies: dict[str, int]) -> Iterator[CostLine]:
-    scaled = sum(service.scaling is not None for service in topology.services)
     measures = sum(len(alarm.measures) for alarm in topology.alarms)
-    yield _line("alarms", Item.ALARM, measures + scaled * assume.SCALING_ALARM_METRICS.value)
-    yield _line("alarms that scale out", Item.QUICK_ALARM, scaled)
+    scaled = [service.scaling for service in topology.services if service.scaling is not None]
+    quick, slow = _scaling_alarms(scaled)
+    yield _line("alarms", Item.ALARM, measures + slow + 2 * len(scaled) * assume.FALLBACK_ALARM_METRICS.value)
+    yield _line("alarms that scale quickly", Item.QUICK_ALARM, quick)
     yield _line("dashboards", Item.DASHBOARD, len(dashboards_of(topology)))
     yield _line("our metrics", Item.METRIC, _own_metrics(topology))
     insights = assume.INSIGHTS_OF_A_CLUSTER.value + len(topology.services) * assume.INSIGHTS_OF_A_SERVICE.value
@@ -135,6 +138,13 @@ def _watching(topology: Topology, stage: Stage, copies: dict[str, int]) -> Itera
     yield _line("figures of the sensor", Item.METRIC_REQUEST, assume.SENSOR_READS_A_MINUTE.value * _MINUTES / 1000)
     logged = sum(copies.values()) * assume.LOG_BYTES_A_MINUTE.value * _MINUTES / _GB
     yield from _logs(logged, stage)
+
+
+def _scaling_alarms(policies: Iterable[ScalingPolicy]) -> tuple[int, int]:
+    """Of those on the sensor's figure: how many look more often than once a minute, and how many do not."""
+    rules = [rule for policy in policies for rule in rules_for(policy)[:2]]
+    quick = sum(rule.period < timedelta(minutes=1) for rule in rules)
+    return quick, len(rules) - quick
 
 
 def _own_metrics(topology: Topology) -> float:

@@ -9,7 +9,18 @@ import pytest
 from botocore.validate import ParamValidator
 
 from app.topology import TOPOLOGY, ServicePolicy
-from app.topology.scaling import FAST_OUT, NATIVE_IN, NATIVE_OUT, RULES, SLOW_IN, StepRule, native_expression
+from app.topology.scaling import (
+    FAST_OUT,
+    IDLE_IN,
+    LAST_DESIRED,
+    NATIVE_IN,
+    NATIVE_OUT,
+    RULES,
+    SLOW_IN,
+    StepRule,
+    native_expression,
+    rules_for,
+)
 from tests.infra.templates import Template
 
 if TYPE_CHECKING:
@@ -17,6 +28,12 @@ if TYPE_CHECKING:
 
 PREFIX = "millrace-dev"
 SCALED = [service for service in TOPOLOGY.services if service.scaling is not None]
+FOLLOWED = [(service, rule) for service in SCALED if service.scaling is not None for rule in rules_for(service.scaling)]
+followed = pytest.mark.parametrize(("service", "rule"), FOLLOWED, ids=lambda either: either.name)
+
+
+def follower(rule: StepRule) -> ServicePolicy:
+    return next(service for service, each in FOLLOWED if each is rule)
 
 
 def scaled_stack(services: list[ServicePolicy]) -> "Stack":
@@ -119,19 +136,18 @@ def test_auto_scaling_keeps_the_number_of_tasks_within_the_policy(template: Temp
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_deficit_gets_the_change_of_the_rule(template: Template, rule: StepRule) -> None:
-    _, policy = policy_of(template, SCALED[0], rule)
-    alarm = alarm_of(template, SCALED[0], rule)
+    _, policy = policy_of(template, follower(rule), rule)
+    alarm = alarm_of(template, follower(rule), rule)
     configuration = policy["StepScalingPolicyConfiguration"]
 
     for missing in range(-60, 61):
         assert change_of(configuration["StepAdjustments"], alarm["Threshold"], missing) == rule.change(missing)
     assert configuration["AdjustmentType"] == "ChangeInCapacity"
-    assert configuration["MetricAggregationType"] == "Maximum"
+    assert configuration["MetricAggregationType"] == rule.aggregation
     assert configuration["Cooldown"] == rule.cooldown.total_seconds()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@pytest.mark.parametrize("service", SCALED, ids=lambda service: service.name)
+@followed
 def test_its_alarm_calls_it_after_so_long_and_not_when_there_are_no_figures(
     template: Template, service: ServicePolicy, rule: StepRule
 ) -> None:
@@ -139,17 +155,18 @@ def test_its_alarm_calls_it_after_so_long_and_not_when_there_are_no_figures(
     alarm = alarm_of(template, service, rule)
 
     assert alarm["AlarmActions"] == [{"Ref": key}]
-    assert alarm["EvaluationPeriods"] == rule.evaluation_periods
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (rule.datapoints_to_alarm, rule.evaluation_periods)
     assert alarm["TreatMissingData"] == "notBreaching"
     assert alarm["ComparisonOperator"] == ("LessThanOrEqualToThreshold" if rule.changes[0] < 0 else "GreaterThanOrEqualToThreshold")
 
 
-@pytest.mark.parametrize("rule", [FAST_OUT, SLOW_IN], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [FAST_OUT, SLOW_IN, IDLE_IN], ids=lambda rule: rule.name)
 def test_the_alarm_looks_at_what_beat_publishes(template: Template, rule: StepRule) -> None:
-    alarm = alarm_of(template, SCALED[0], rule)
+    service = follower(rule)
+    alarm = alarm_of(template, service, rule)
 
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("Millrace", "CapacityDeficit", "Maximum")
-    assert alarm["Dimensions"] == [{"Name": "Deployment", "Value": PREFIX}, {"Name": "Service", "Value": SCALED[0].name}]
+    assert alarm["Dimensions"] == [{"Name": "Deployment", "Value": PREFIX}, {"Name": "Service", "Value": service.name}]
     assert alarm["Period"] == rule.period.total_seconds()
 
 
@@ -158,7 +175,9 @@ def test_the_alarm_looks_at_what_beat_publishes(template: Template, rule: StepRu
 def test_the_fallback_is_the_same_formula_of_the_queue_and_the_service(template: Template, service: ServicePolicy, rule: StepRule) -> None:
     assert service.scaling is not None
     queries = {query["Id"]: query for query in alarm_of(template, service, rule)["Metrics"]}
-    (expression,) = (query["Expression"] for query in queries.values() if "Expression" in query)
+    expressions = {query["Id"]: query["Expression"] for query in queries.values() if "Expression" in query}
+    assert expressions.pop("last_desired") == LAST_DESIRED
+    (expression,) = expressions.values()
     found = {
         name: (
             stat["Metric"]["Namespace"],
@@ -172,7 +191,10 @@ def test_the_fallback_is_the_same_formula_of_the_queue_and_the_service(template:
 
     queue = {"QueueName": f"{PREFIX}-{service.consumes[0]}"}
     assert expression == native_expression(service.slots, service.scaling)
-    assert set(re.findall(r"[a-z_]{3,}", expression)) == set(found)
+    assert set(re.findall(r"[a-z_]{3,}", f"{expression} {LAST_DESIRED}")) - {"last_desired"} == set(found)
+    assert [query["Id"] for query in queries.values() if query.get("ReturnData", True)] == [
+        name for name, query in queries.items() if query.get("Expression") == expression
+    ]
     assert found == {
         "visible": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", 60, queue),
         "in_flight": ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "Maximum", 60, queue),

@@ -1,13 +1,17 @@
 """A long run keeps ECS from taking its task away.
 
     open ── a run is longer than the limit: ask ──▶ protected for 10 minutes ── half of them over, still long: ask again ──▶ protected
-      ▲          └─ refused, silent: later again ─┘        │ nothing long runs, or the worker ends: withdraw
+      ▲          └─ refused, silent: later again ─┘        │ nothing long has run for 10 s, or the worker ends: withdraw
       └───────────────────── answered ─────────────────────┴──▶ refused, silent: later again, until the 10 minutes are over
+
+Between the end of a long run and the withdrawal lie some seconds: where one run follows another ECS finds no gap to take the task away in,
+and is asked less.
 
 A worker whose event loop hangs asks no more, and one that is frozen or killed cannot: its protection expires.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +33,8 @@ logger = logging.getLogger(__name__)
 #: How long a frozen worker may keep ECS waiting at most.
 PROTECTED_FOR = timedelta(minutes=10)
 LOOK_SECONDS = 1.0
+#: For so long a worker whose long run has ended stays protected: the next one may begin.
+LINGER_SECONDS = 10.0
 #: The agent's answer comes from ECS, which throttles an account.
 LONGEST_PAUSE_SECONDS = 60.0
 #: A worker that ends waits no longer for the agent: its task ends with it.
@@ -57,6 +63,7 @@ class Protection:
         self._certain_until = 0.0
         self._possible_until = 0.0
         self._again_at = 0.0
+        self._long_at = -math.inf
         self._backoff = Backoff(longest_seconds=LONGEST_PAUSE_SECONDS)
 
     @property
@@ -67,12 +74,15 @@ class Protection:
     def follow(self, longest_run_seconds: float) -> None:
         """Ask for what the longest run needs, if it is not there and it is time to ask. At most one call, of six seconds."""
         now = self._clock()
+        is_long = longest_run_seconds > self._limit
+        if is_long:
+            self._long_at = now
         if now < self._again_at:
             return
-        if longest_run_seconds > self._limit:
+        if is_long:
             if now >= self._certain_until - PROTECTED_FOR.total_seconds() / 2:
                 self._try(self._ask)
-        elif now < self._possible_until:
+        elif now < self._possible_until and now - self._long_at >= LINGER_SECONDS:
             self._try(self._withdraw)
 
     def end(self) -> None:

@@ -10,7 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.topology import ScalingMode, ScalingPolicy, TopologyError
-from app.topology.scaling import FAST_OUT, RULES, SHORTEST_ECONOMY, SLOW_IN, StepRule, deficit, native_expression, needed
+from app.topology.scaling import (
+    FAST_OUT,
+    IDLE_IN,
+    LAST_DESIRED,
+    NATIVE_IN,
+    NATIVE_OUT,
+    RULES,
+    SHORTEST_ECONOMY,
+    SLOW_IN,
+    Aggregation,
+    StepRule,
+    deficit,
+    native_expression,
+    needed,
+    rules_for,
+)
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -148,15 +163,65 @@ def test_auto_scaling_and_cloudwatch_take_every_rule(rule: StepRule) -> None:
     assert rule.period.total_seconds() in (10, 20, 30) or rule.period % MINUTE == timedelta(0)
 
 
+def test_a_service_that_may_go_without_copies_takes_them_away_sooner() -> None:
+    assert rules_for(LATENCY) == (FAST_OUT, IDLE_IN, NATIVE_OUT, NATIVE_IN)
+    assert rules_for(replace(LATENCY, minimum=1)) == (FAST_OUT, SLOW_IN, NATIVE_OUT, NATIVE_IN)
+    assert IDLE_IN.period * IDLE_IN.evaluation_periods < SLOW_IN.period * SLOW_IN.evaluation_periods
+
+
+#: CloudWatch has SQS's figures so much later, at worst.
+LATEST = 3 * MINUTE
+
+
+@pytest.mark.parametrize("rule", [NATIVE_OUT, NATIVE_IN], ids=lambda rule: rule.name)
+def test_an_alarm_on_late_figures_can_ring_though_the_latest_minutes_are_filled_with_0(rule: StepRule) -> None:
+    filled = LATEST // rule.period
+
+    assert rule.datapoints_to_alarm <= rule.evaluation_periods - filled
+    # What it chooses a step by is none of the filled ones.
+    assert rule.aggregation is (Aggregation.MAXIMUM if rule.changes[0] > 0 else Aggregation.MINIMUM)
+
+
+@pytest.mark.parametrize("rule", [NATIVE_OUT, NATIVE_IN], ids=lambda rule: rule.name)
+def test_what_an_alarm_on_late_figures_has_acted_on_is_forgotten_when_it_acts_again(rule: StepRule) -> None:
+    assert rule.cooldown > rule.evaluation_periods * rule.period
+
+
 # -- CloudWatch ---------------------------------------------------------------------------------------------------------
-def evaluated(expression: str, **figures: float | None) -> float:
-    """As CloudWatch would, for one moment; ``None`` is no figure."""
+class Missing(float):
+    """What comes of it is missing as well."""
+
+    def _missing(self, *_: object) -> "Missing":
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __gt__ = __lt__ = _missing  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise AssertionError("CloudWatch has no figure here to decide by")
+
+
+MISSING = Missing("nan")
+
+
+def evaluated(expression: str, *, before: float | None = None, **figures: float | None) -> float:
+    """As CloudWatch would, for one moment; ``None`` is no figure, ``before`` the last one that came."""
+
+    def is_missing(figure: float) -> bool:
+        return isinstance(figure, Missing)
+
     functions: dict[str, Any] = {
-        "FILL": lambda figure, otherwise: otherwise if figure is None else figure,
-        "IF": lambda condition, then, otherwise: then if condition else otherwise,
-        "CEIL": math.ceil,
+        "FILL": lambda figure, otherwise: otherwise if is_missing(figure) else figure,
+        "IF": lambda condition, then, otherwise: condition if is_missing(condition) else then if condition else otherwise,
+        "CEIL": lambda figure: figure if is_missing(figure) else math.ceil(figure),
+        "REPEAT": MISSING if before is None else before,
     }
-    return float(eval(expression.replace(" AND ", " and "), {"__builtins__": {}}, functions | figures))  # noqa: S307 — our own text
+    known = functions | {name: MISSING if figure is None else figure for name, figure in figures.items()}
+    known["last_desired"] = _value(LAST_DESIRED, known)
+    return float(_value(expression, known))
+
+
+def _value(expression: str, names: dict[str, Any]) -> Any:
+    return eval(expression, {"__builtins__": {}}, names)  # noqa: S307 — our own text
 
 
 @given(situations)
@@ -181,4 +246,17 @@ def test_metric_math_is_still_while_the_sensor_speaks() -> None:
 
 @pytest.mark.parametrize("policy", [LATENCY, ECONOMY], ids=lambda policy: policy.mode.value)
 def test_metric_math_starts_a_first_copy_though_aws_says_nothing_of_a_service_without_copies(policy: ScalingPolicy) -> None:
-    assert evaluated(native_expression(4, policy), visible=1.0, in_flight=None, desired=None, samples=None) == 1
+    assert evaluated(native_expression(4, policy), visible=1.0, in_flight=0.0, desired=None, samples=None) == 1
+
+
+@pytest.mark.parametrize("policy", [LATENCY, ECONOMY], ids=lambda policy: policy.mode.value)
+def test_where_the_newest_figures_are_late_nothing_is_missing_and_nothing_too_much(policy: ScalingPolicy) -> None:
+    expression = native_expression(4, policy)
+
+    assert evaluated(expression, visible=None, in_flight=None, desired=7.0, samples=None) == 0
+    assert evaluated(expression, visible=None, in_flight=None, desired=None, before=7.0, samples=None) == 0
+    # Seven copies are there already, though Container Insights has not yet said so of this minute.
+    behind = {"visible": 90_000.0, "in_flight": 28.0}
+    assert evaluated(expression, **behind, desired=None, before=7.0, samples=None) == evaluated(
+        expression, **behind, desired=7.0, samples=None
+    )

@@ -1,6 +1,8 @@
 """Simulated alarms and what Auto Scaling does when they ring."""
 
-from app.topology.scaling import FAST_OUT, SLOW_IN
+import pytest
+
+from app.topology.scaling import FAST_OUT, NATIVE_IN, NATIVE_OUT, SLOW_IN
 from benchmarks.scaling.alarms import Alarm, TargetTracking, by_rule
 
 
@@ -26,6 +28,27 @@ def test_slow_in_takes_away_after_three_minutes_of_surplus() -> None:
     scaling = by_rule(SLOW_IN)
 
     assert [scaling.change(60.0 * minute, -3) for minute in range(4)] == [0, 0, -2, -2]
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_late_figures_are_acted_on_once(late: int) -> None:
+    scaling = by_rule(NATIVE_OUT)
+    true = [0, 5, 5, *[0] * 20]
+
+    changes = []
+    for minute in range(len(true)):
+        seen = [true[at] if 0 <= at <= minute - late else 0 for at in range(minute - NATIVE_OUT.evaluation_periods + 1, minute + 1)]
+        changes.append(scaling.change_by(60.0 * minute, seen))
+
+    assert [(minute, change) for minute, change in enumerate(changes) if change] == [(1 + late, 5)]
+
+
+def test_the_fallback_takes_away_in_spite_of_minutes_that_are_not_known_yet() -> None:
+    scaling = by_rule(NATIVE_IN)
+
+    assert scaling.change_by(900, [-3] * 12 + [0, 0, 0]) == -2
+    assert scaling.change_by(960, [-3] * 12 + [0, 0, 0]) == 0
+    assert by_rule(NATIVE_IN).change_by(900, [-3] * 11 + [0, 0, 0, 0]) == 0
 
 
 def test_no_figure_changes_nothing() -> None:

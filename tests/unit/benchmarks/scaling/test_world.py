@@ -3,11 +3,13 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from app.engine.workers import protection
 from benchmarks.scaling.traces import TRACES, Job, Trace
-from benchmarks.scaling.world import BOOT, LEAST_PAID, PLACED, STOP_TIMEOUT, VISIBILITY, World
+from benchmarks.scaling.world import BOOT, LEAST_PAID, LINGER, PLACED, STOP_TIMEOUT, VISIBILITY, World
 
 LIKE = TRACES["spike"](random.Random(1))
 
@@ -95,6 +97,17 @@ def test_a_long_run_keeps_its_task() -> None:
 
     assert simulated.is_over
     assert simulated.outcome.kills == 0
+
+
+def test_a_task_whose_long_run_has_just_ended_is_kept_for_the_next_one() -> None:
+    made = trace([Job(0.0, 45.0), Job(47.5, 300.0)], minimum=1)
+    simulated = world(replace(made, scaling=replace(made.scaling, expected_run_time=timedelta(minutes=2))))
+    let_pass(simulated, 47)
+    simulated.desired = 0
+    let_pass(simulated, 310)
+
+    assert (simulated.is_over, simulated.outcome.kills) == (True, 0)
+    assert LINGER == protection.LINGER_SECONDS
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.engine.workers.ecs import EcsRefused, EcsSilent
-from app.engine.workers.protection import LONGEST_PAUSE_SECONDS, PROTECTED_FOR, Protection
+from app.engine.workers.protection import LINGER_SECONDS, LONGEST_PAUSE_SECONDS, PROTECTED_FOR, Protection
 
 LIMIT = 30.0
 LONG, SHORT = 31.0, 29.0
@@ -66,6 +66,18 @@ def test_a_long_run_is_protected_until_it_ends(agent: Agent, protection: Protect
     follow(agent, protection, 0, 100)
     assert agent.asked == [PROTECT, "unprotect"]
     assert not protection.is_protected
+
+
+def test_between_one_long_run_and_the_next_it_stays(agent: Agent, protection: Protection) -> None:
+    for _ in range(5):
+        follow(agent, protection, LONG, 60)
+        follow(agent, protection, 0, LINGER_SECONDS - 1)
+        assert protection.is_protected
+
+    assert agent.asked == [PROTECT, PROTECT]  # and one renewal
+
+    follow(agent, protection, SHORT, 2)
+    assert agent.asked == [PROTECT, PROTECT, "unprotect"]
 
 
 def test_protection_is_renewed_at_half_of_its_term_and_never_lapses_meanwhile(agent: Agent, protection: Protection) -> None:
