@@ -27,6 +27,7 @@ from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.fargate import Fargate, Instead
 from scripts.rehearsal.findings import Findings
 from scripts.rehearsal.from_terminal import redrive_from_a_terminal
+from scripts.rehearsal.functions import Functions
 from scripts.rehearsal.grants import Judge
 from scripts.rehearsal.infrastructure import Infrastructure
 from scripts.rehearsal.journeys import exercise_jobs, look_around, schedule_on_every_queue, start_from_a_view
@@ -95,15 +96,17 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
         fargate.use(agent)
         with findings.part("Start every service with its own role"):
             shop = application.start(agent, own)
-            roles = application.roles()
+            roles, functions = application.roles(), Functions(aws)
             refuse_plain_http(aws, roles.values(), application.credentials(agent), prefix=stage.name_prefix, findings=findings)
         with findings.part("A morning of the shop"):
-            judgement = Judgement(aws, Judge(repository=REPOSITORY, packages=PACKAGES), roles, stage=stage.name, findings=findings)
+            judge = Judge(repository=REPOSITORY, packages=PACKAGES)
+            judgement = Judgement(aws, judge, roles | functions.roles(), stage=stage.name, findings=findings)
             application.go(shop, {journey.__name__: journey for journey in _journeys(aws, judgement, stage, own)})
             application.ask_workers(agent)
             redrive_from_a_terminal(session, aws, fargate, shop, stage, findings)
             judgement.prove_by_taking_away(SAMPLES)
             application.stop()
+            functions.change_the_password(findings)
         with findings.part("What the roles allow, and what was called"):
             judgement.tell()
     with findings.part("Change and take away"):

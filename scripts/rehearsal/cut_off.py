@@ -33,7 +33,11 @@ def discard_without_deleting(aws: EmulatedAws, judgement: Judgement, *, tenant: 
             cut_off = _states(shop, orders)
         await_letters(shop, task=_TASK, wanted=len(orders), redrives=0)
         order(shop, "redrives", task=_TASK)
-        shop.wait_until(lambda: not _messages(aws, prefix), lambda: f"{_messages(aws, prefix)} dead letters wait", _DELETED_WITHIN)
+
+        def are_over() -> bool:
+            return not _messages(aws, prefix) and set(_states(shop, orders)) == {"succeeded"}
+
+        shop.wait_until(are_over, lambda: f"{_messages(aws, prefix)} dead letters wait", _DELETED_WITHIN)
         ended, left = _states(shop, orders), _messages(aws, prefix)
         for queue, before, after in zip(queues, cut_off, ended, strict=True):
             story.rows.append((queue, before, after))

@@ -30,6 +30,7 @@ class Unexercised:
 
 UNEXERCISED: tuple[Unexercised, ...] = (
     Unexercised(action="ssmmessages:", stage="dev", reason="a person's shell in a container, and the emulator starts none"),
+    Unexercised(action="logs:", reason="a function's lines, which the emulator takes without asking its role"),
 )
 
 
@@ -46,12 +47,12 @@ def sort_out(idle: Iterable[Grant], excuses: Sequence[Unexercised]) -> tuple[Cou
 
 
 class Judgement:
-    """Of one run. ``services``: which service has which role."""
+    """Of one run. ``roles``: of each service and function, by its name."""
 
-    def __init__(self, aws: EmulatedAws, judge: Judge, services: dict[str, Role], *, stage: str, findings: Findings) -> None:
+    def __init__(self, aws: EmulatedAws, judge: Judge, roles: dict[str, Role], *, stage: str, findings: Findings) -> None:
         self._aws = aws
         self._judge = judge
-        self._services = services
+        self._roles = roles
         self._stage = stage
         self._findings = findings
         self._taken: list[Grant] = []
@@ -73,7 +74,7 @@ class Judgement:
     @contextmanager
     def taken_away(self, service: str, action: str, *, statement: str = "") -> Iterator[list[Grant]]:
         """A running service may not do this meanwhile, of one statement or of all. What it is denied for that is no problem of its role."""
-        iam, role = self._aws.client("iam"), self._services[service]
+        iam, role = self._aws.client("iam"), self._roles[service]
         taken = [grant for grant in role.grants() if grant.action == action and statement in {"", grant.statement}]
         self._taken += taken
         put_role(iam, role.without(*taken))
@@ -95,11 +96,11 @@ class Judgement:
         """What was denied, what is not needed, and whether the judge is to be believed. Call it when everything has ended."""
         decisions = [call for call in self._aws.decisions() if not call["principal"].endswith(f"/{PROBE}")]
         calls = calls_by_role(call for call in decisions if not self._was_taken(call))
-        roles = list(self._services.values())
+        roles = list(self._roles.values())
         denied = [_told(call) for made in calls.values() for call in made if call["outcome"] != "allowed"]
         denied += [_told(call) for call in decisions if call["outcome"].startswith("refused")]
         made = sum(len(calls.get(role.name, ())) for role in roles)
-        self._findings.expect_none(denied, f"{made} different calls of {len(roles)} services, none denied", "Calls were denied")
+        self._findings.expect_none(denied, f"{made} different calls of {len(roles)} roles, none denied", "Calls were denied")
         wrong = misjudged(roles, calls, self._judge)
         self._findings.expect_none(
             [_told(call) for call in wrong], "judged again, each call comes out as it did", "The judge and IAM disagree"
@@ -108,18 +109,18 @@ class Judgement:
 
     def _tell_unneeded(self, idle: set[Grant]) -> None:
         used, useless = sort_out(sorted(idle), UNEXERCISED)
-        by_role = {role.name: service for service, role in self._services.items()}
-        granted = {service: role.grants() for service, role in sorted(self._services.items())}
+        holders = {role.name: holder for holder, role in self._roles.items()}
+        granted = {holder: role.grants() for holder, role in sorted(self._roles.items())}
         total = sum(len(grants) for grants in granted.values())
         self._findings.say(
             f"  {total} grants of one action on one resource; without any single one of {total - len(idle)} of them the run would have failed:"
         )
-        for service, grants in granted.items():
-            self._findings.say(f"    {service}: {sum(grant not in idle for grant in grants)} of {len(grants)} needed")
+        for holder, grants in granted.items():
+            self._findings.say(f"    {holder}: {sum(grant not in idle for grant in grants)} of {len(grants)} needed")
         for entry, count in used.items():
             self._findings.say(f"    cannot be exercised, {count} x {entry.action}*: {entry.reason}")
         self._findings.expect_none(
-            [f"{by_role[grant.role]}: {grant.statement}: {grant}" for grant in useless],
+            [f"{holders[grant.role]}: {grant.statement}: {grant}" for grant in useless],
             "every single grant is needed" + (f", but {used.total()} that the emulator cannot exercise" if used else ""),
             "Granted, and never needed",
         )

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from scripts.laptop.terminal import Terminal
+from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.emulator.besides import wanted_besides
-from scripts.rehearsal.grants import Grant, Judge, Role, calls_by_role, misjudged, unused
-from scripts.rehearsal.judgement import Unexercised, sort_out
+from scripts.rehearsal.findings import Findings
+from scripts.rehearsal.grants import Call, Grant, Judge, Role, calls_by_role, misjudged, unused
+from scripts.rehearsal.judgement import Judgement, Unexercised, sort_out
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:q"
 OTHER = "arn:aws:sqs:eu-central-1:123456789012:other"
@@ -38,10 +41,13 @@ def call(action: str, resource: str, outcome: str = "allowed") -> dict[str, Any]
     }
 
 
+def statement_of(*queues: str) -> dict[str, Any]:
+    return {"Sid": "Receive", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"], "Resource": list(queues)}
+
+
 @pytest.fixture
 def role() -> Role:
-    statement = {"Sid": "Receive", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"], "Resource": [QUEUE, OTHER]}
-    return Role(name="worker", policies={"own": {"Statement": [statement]}})
+    return Role(name="worker", policies={"own": {"Statement": [statement_of(QUEUE, OTHER)]}})
 
 
 # -- grants -----------------------------------------------------------------------------------------------------------
@@ -100,6 +106,57 @@ def test_an_excuse_covers_the_actions_that_begin_as_it_says() -> None:
     used, useless = sort_out([shell, queue], (excuse, Unexercised(action="s3:", reason="idle")))
 
     assert (dict(used), useless) == ({excuse: 1}, [queue])
+
+
+class FakeAws(EmulatedAws):
+    """Has decided so, and takes every policy."""
+
+    def __init__(self, decided: list[Call]) -> None:
+        self._decided = decided
+        self.policies: list[str] = []
+
+    def decisions(self) -> list[Call]:
+        return self._decided
+
+    def client(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def put_role_policy(self, *, PolicyDocument: str, **_: str) -> None:  # noqa: N803 — as boto3 calls it
+        self.policies.append(PolicyDocument)
+
+
+def judged(role: Role, aws: FakeAws) -> tuple[Judgement, Findings]:
+    findings = Findings(Terminal())
+    return Judgement(aws, FakeJudge(), {"a worker": role}, stage="prod", findings=findings), findings
+
+
+def test_a_grant_that_nobody_needed_is_a_problem_also_beside_one_that_was(role: Role) -> None:
+    judgement, findings = judged(role, FakeAws([call(action, QUEUE) for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage")]))
+
+    judgement.tell()
+
+    useless = next(problem for problem in findings.problems if problem.startswith("Granted, and never needed"))
+    assert [line.strip() for line in useless.splitlines()[1:]] == [
+        "a worker: Receive: sqs:DeleteMessage on other",
+        "a worker: Receive: sqs:ReceiveMessage on other",
+    ]
+
+
+def test_only_what_was_taken_away_may_be_denied(role: Role) -> None:
+    denied = [call("sqs:DeleteMessage", resource, outcome="denied") for resource in (QUEUE, OTHER)]
+    aws = FakeAws([call("sqs:ReceiveMessage", QUEUE), *denied])
+    judgement, findings = judged(Role(name="worker", policies={"own": {"Statement": [statement_of(QUEUE)]}}), aws)
+
+    with judgement.taken_away("a worker", "sqs:DeleteMessage") as taken:
+        without = aws.policies[-1]
+    judgement.tell()
+
+    assert [(grant.action, grant.resource) for grant in taken] == [("sqs:DeleteMessage", QUEUE)]
+    assert "sqs:DeleteMessage" not in without
+    assert "sqs:DeleteMessage" in aws.policies[-1]
+    told = next(problem for problem in findings.problems if problem.startswith("Calls were denied"))
+    assert OTHER in told
+    assert f"{QUEUE}:" not in told
 
 
 # -- calls that want two permissions -------------------------------------------------------------------------------
