@@ -1,10 +1,13 @@
 """Tasks travel: outbox, SQS, worker, ledger, with Celery's own ways of calling them."""
 
 import json
+import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.scaling.traces import TRACES, replayed
 from tests.support.eventually import eventually
 from tests.support.faults import Network
 
@@ -201,6 +204,26 @@ def test_the_ledger_knows_the_latest_tasks_with_their_outcome(running: Any) -> N
         [True, "engine.debug_task", "default", "FAILURE", 1, "TypeError"],
         [True, "engine.debug_task", "default", "SUCCESS", 1, ""],
     ]
+
+
+def test_jobs_are_replayed_in_the_simulator_of_scaling_as_they_came(running: Any, tmp_path: Path) -> None:
+    _run(
+        running,
+        "task = current_app.tasks['engine.debug_task']\n"
+        "sent = [task.delay(), task.apply_async(countdown=3)]\n"
+        "print(json.dumps([result.get(timeout=20)['id'] for result in sent]))",
+    )
+
+    def written() -> list[str]:
+        found: list[str] = running.manage("arrivals", "default", "--since", "00:10:00").stdout.splitlines()
+        return found
+
+    rows = eventually(written, lambda lines: len(lines) > 2, within=10)
+    moments = sorted((float(row.split(",")[0]) for row in rows[1:]), reverse=True)
+    assert moments[0] - moments[1] > 2.5, "the one that was not yet due came three seconds later"
+    (tmp_path / "jobs.csv").write_text("\n".join(rows))
+    like = TRACES["rare"](random.Random(0))  # noqa: S311 — not for secrets
+    assert replayed(tmp_path / "jobs.csv", like).purpose.startswith(f"{len(rows) - 1} jobs")
 
 
 def test_every_result_expires(running: Any) -> None:

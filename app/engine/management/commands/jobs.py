@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", help="for whom it was enqueued")
         parser.add_argument("--fingerprint", help="of a failure: those that are the same problem")
         parser.add_argument(
-            "--since", type=_since, help="a moment such as 2026-01-31T12:00, in UTC, or a duration such as 2:00:00 or '1 day'"
+            "--since", type=since, help="a moment such as 2026-01-31T12:00, in UTC, or a duration such as 2:00:00 or '1 day'"
         )
         parser.add_argument("--limit", type=int, default=50, help="how many (default: %(default)s)")
         parser.add_argument("--json", action="store_true", help="one object a line, for programs")
@@ -68,7 +68,8 @@ class Command(BaseCommand):
             self.stdout.write(f"These are the newest {options['limit']}; --limit shows more.")
 
 
-def _since(text: str) -> datetime:
+def since(text: str) -> datetime:
+    """A moment, or a duration before now, as ``--since`` takes it."""
     try:
         if (moment := parse_datetime(text)) is not None:
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
