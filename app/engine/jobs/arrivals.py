@@ -15,7 +15,6 @@ from app.engine.ledger.records import INDEX, read_record
 from app.engine.ledger.register import ENQUEUED_PREFIX
 from app.engine.ledger.search import newest
 
-
 #: The ledger counts in milliseconds, and no run takes no time at all.
 _SHORTEST = timedelta(milliseconds=1)
 
