@@ -120,7 +120,7 @@ def _journeys(aws: EmulatedAws, judgement: Judgement, stage: Stage, own: Secrets
     bystander = f"bystander-{uuid.uuid4().hex[:8]}"
     return (
         *JOURNEYS,
-        schedule_on_every_queue,
+        schedule_on_every_queue(judgement),
         start_from_a_view,
         exercise_jobs,
         look_around(own.console_password),

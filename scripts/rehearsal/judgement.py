@@ -92,9 +92,14 @@ class Judgement:
             time.sleep(_LOOK_EVERY.total_seconds())
         return False
 
+    def has_done(self, service: str, action: str) -> bool:
+        """Whether a service has done this on every resource on which it may, so far."""
+        made = [call for call in self._decisions() if call["outcome"] == "allowed"]
+        return all(any(_is_about(call, [grant]) for call in made) for grant in self._roles[service].grants() if grant.action == action)
+
     def tell(self) -> None:
         """What was denied, what is not needed, and whether the judge is to be believed. Call it when everything has ended."""
-        decisions = [call for call in self._aws.decisions() if not call["principal"].endswith(f"/{PROBE}")]
+        decisions = self._decisions()
         calls = calls_by_role(call for call in decisions if not self._was_taken(call))
         roles = list(self._roles.values())
         denied = [_told(call) for made in calls.values() for call in made if call["outcome"] != "allowed"]
@@ -129,6 +134,10 @@ class Judgement:
             "every excuse is needed",
             "Excuses that excuse nothing; delete them",
         )
+
+    def _decisions(self) -> list[Call]:
+        """About what was called, but not by the rehearsal itself."""
+        return [call for call in self._aws.decisions() if not call["principal"].endswith(f"/{PROBE}")]
 
     def _was_taken(self, call: Call) -> bool:
         return call["outcome"] == "denied" and _is_about(call, self._taken)

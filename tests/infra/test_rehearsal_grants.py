@@ -159,6 +159,21 @@ def test_only_what_was_taken_away_may_be_denied(role: Role) -> None:
     assert f"{QUEUE}:" not in told
 
 
+@pytest.mark.parametrize(
+    ("made", "has_done"),
+    [
+        pytest.param([call("sqs:DeleteMessage", QUEUE), call("sqs:DeleteMessage", OTHER)], True, id="on each"),
+        pytest.param([call("sqs:DeleteMessage", QUEUE)], False, id="on one of two"),
+        pytest.param([call("sqs:DeleteMessage", QUEUE), call("sqs:DeleteMessage", OTHER, outcome="denied")], False, id="denied on one"),
+        pytest.param([call("sqs:ReceiveMessage", QUEUE), call("sqs:ReceiveMessage", OTHER)], False, id="something else"),
+    ],
+)
+def test_a_service_has_done_what_it_was_allowed_on_every_resource(made: list[Call], has_done: bool, role: Role) -> None:
+    judgement, _ = judged(role, FakeAws(made))
+
+    assert judgement.has_done("a worker", "sqs:DeleteMessage") is has_done
+
+
 # -- calls that want two permissions -------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("action", "resource", "besides"),
