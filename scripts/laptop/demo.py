@@ -47,6 +47,14 @@ class Shop:
     def get(self, path: str) -> Answer:
         return _call("GET", self.web + path, None, {"Authorization": f"Bearer {self.token}"})
 
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Of a list of the API. Raises :class:`DemoFailed` if it answers something else."""
+        answer = self.get(path)
+        if answer.status != HTTPStatus.OK:
+            raise DemoFailed(f"GET {path}: expected 200, got {answer.status}: {answer.body}")
+        found: list[dict[str, Any]] = answer.body["items"]
+        return found
+
     def post(self, path: str, body: Mapping[str, Any], *, idempotency_key: str) -> Answer:
         return _call("POST", self.web + path, body, {"Authorization": f"Bearer {self.token}", "Idempotency-Key": idempotency_key})
 

@@ -36,7 +36,7 @@ def ask_the_partner(shop: Shop) -> Story:
         story.rows.append((call["what"], call["state"], str(call["status"] or "-"), str(call["attempts"]), str(len(came)), _took(call)))
         story.expect(call["state"] == ("refused" if call is refused else "succeeded"), f"Call {call['id']} ended {call['state']}.")
         story.expect(len(came) == call["attempts"], f"Call {call['id']} counts {call['attempts']} attempts, the partner {len(came)}.")
-    breakers = {one["name"]: one["state"] for one in shop.get("/api/integrations/breakers").body["items"]}
+    breakers = {one["name"]: one["state"] for one in shop.items("/api/integrations/breakers")}
     story.expect(set(breakers.values()) == {"closed"}, f"One failure opens no breaker; they are {breakers}.")
     story.proven.append("the partner's journal: each call came as often as it was attempted, and one failure opened no breaker")
     return story

@@ -76,7 +76,7 @@ def _mailed(shop: Shop, readers: set[str]) -> Counter[str]:
 
 def _check_notification(shop: Shop, campaign_id: str, story: Story) -> None:
     def told() -> list[Any]:
-        items = shop.get("/api/notifications?limit=100").body["items"]
+        items = shop.items("/api/notifications?limit=100")
         return [item for item in items if item["event"] == f"campaign_finished:{campaign_id}"]
 
     shop.wait_until(lambda: bool(told()), lambda: "waiting to be told that all mails are out", _TOLD_WITHIN)
