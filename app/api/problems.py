@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils.log import log_response
 from ninja import NinjaAPI
@@ -15,6 +15,7 @@ from ninja.errors import HttpError, ValidationError
 
 from app.api.documents import StrictParser
 from app.api.errors import FieldError, Problem, phrase_of
+from app.engine.database import trouble_of
 from app.engine.errors import TransientError
 
 MEDIA_TYPE = "application/problem+json"
@@ -72,6 +73,8 @@ def install_problem_handlers(api: NinjaAPI) -> None:
         SuspiciousOperation: _always(400),
         UnreadablePostError: _always(400),
         OperationalError: _always(503),
+        DatabaseError: _from_database_error,
+        InterfaceError: _from_database_error,
         TransientError: _always(503),
         Exception: _always(500),
     }
@@ -110,6 +113,11 @@ def _answering(translate: Callable[[Any], Problem]) -> Callable[[HttpRequest, An
 
 def _always(status: int) -> Callable[[Any], Problem]:
     return lambda _: standard_problem(status)
+
+
+def _from_database_error(error: Exception) -> Problem:
+    """A server that became a standby refuses writes by an error that is none of the operational ones."""
+    return standard_problem(500 if trouble_of(error) is None else 503)
 
 
 def _from_http_error(error: HttpError) -> Problem:
