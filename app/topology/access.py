@@ -24,16 +24,19 @@ _PRESENCE = Grant(purpose="Stand in the list of workers", actions=("dynamodb:Put
 _LISTING_WORKERS = Grant(purpose="Read the list of workers", actions=("dynamodb:Scan",), on=table(WORKERS.name))
 _WORKING_OFF_LETTERS = Grant(purpose="Work off dead letters", actions=_CONSUMING, on=dead_letters(*_ALL_QUEUES))
 _LISTING_LETTERS = Grant(purpose="List dead letters", actions=("dynamodb:Query",), on=indexes(LEDGER.name, "dead_letters"))
-
-# -- each service ---------------------------------------------------------------------------------------------------
-WEB = (
-    *_SENDING,
-    _SENDING_LARGE,
+_READING = (
     Grant(purpose="Read jobs", actions=("dynamodb:BatchGetItem",), on=table(LEDGER.name)),
     Grant(purpose="Search jobs", actions=("dynamodb:Query",), on=indexes(LEDGER.name, *(index.name for index in LEDGER.indexes))),
     Grant(purpose="Count messages", actions=("sqs:GetQueueAttributes",), on=(*queues(*_ALL_QUEUES), *dead_letters(*_ALL_QUEUES))),
     Grant(purpose="Read how old messages are", actions=("cloudwatch:GetMetricData",), on=ANY_METRIC),
     _LISTING_WORKERS,
+)
+
+# -- each service ---------------------------------------------------------------------------------------------------
+WEB = (
+    *_SENDING,
+    _SENDING_LARGE,
+    *_READING,
     Grant(purpose="Keep the groups and chords that views start", actions=("dynamodb:PutItem",), on=table(LEDGER.name)),
     Grant(purpose="Read breakers", actions=("dynamodb:BatchGetItem",), on=table(BREAKERS.name)),
     Grant(purpose="Ask whether the ledger answers", actions=("dynamodb:DescribeTable",), on=table(LEDGER.name)),
@@ -54,6 +57,22 @@ OUTBOX_RELAY = (
         actions=("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
         on=table(LEDGER.name),
     ),
+)
+
+# -- a person's commands --------------------------------------------------------------------------------------------
+OPERATOR = (
+    *_SENDING,
+    *_READING,
+    _WORKING_OFF_LETTERS,
+    Grant(
+        purpose="Note what became of dead letters, and which jobs were sent back",
+        actions=("dynamodb:UpdateItem", "dynamodb:PutItem"),
+        on=table(LEDGER.name),
+    ),
+    Grant(
+        purpose="Give commands to workers and read their answers", actions=("dynamodb:PutItem", "dynamodb:Query"), on=table(MAILBOX.name)
+    ),
+    Grant(purpose="List breakers and close one", actions=("dynamodb:Scan", "dynamodb:UpdateItem"), on=table(BREAKERS.name)),
 )
 
 
@@ -98,8 +117,6 @@ _OF_WORKLOADS: dict[str, tuple[Grant, ...]] = {
     "default": (
         _WORKING_OFF_LETTERS,
         _LISTING_LETTERS,
-        # Operators' commands run with this role: ``celery inspect`` asks who is there.
-        _LISTING_WORKERS,
         Grant(purpose="Read and move breakers", actions=("dynamodb:BatchGetItem", "dynamodb:UpdateItem"), on=table(BREAKERS.name)),
     ),
     # The second where the content is raw, as anymail's is.

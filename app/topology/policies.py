@@ -35,7 +35,9 @@ LONGEST_STOP_TIMEOUT = timedelta(seconds=120)
 #: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 LONGEST_START_PERIOD = timedelta(minutes=5)
 #: A custom resource of CloudFormation waits no longer.
-LONGEST_ONE_OFF = timedelta(hours=1)
+LONGEST_HOLD_UP = timedelta(hours=1)
+#: What runs longer is a service, or was forgotten.
+LONGEST_ONE_OFF = timedelta(days=1)
 MOST_RECEIVES = 1000
 HEAVIEST_QUEUE = 1000
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
@@ -334,8 +336,14 @@ class OneOffPolicy:
     purpose: str
     command: tuple[str, ...]
     time_limit: timedelta
+    holds_up_deployment: bool = False
+    """Whether CloudFormation waits for its end before it goes on."""
     asked_every: timedelta = timedelta(seconds=10)
     """How soon whoever waits for it sees that it has ended."""
+    stop_timeout: timedelta = timedelta(seconds=30)
+    """From SIGTERM to SIGKILL."""
+    keeps_every_line: bool = False
+    """Whether it waits for a CloudWatch that is slow, rather than lose a line."""
     cpu_units: int = 512
     memory_mib: int = 1024
     grants: tuple[Grant, ...] = ()
@@ -345,7 +353,9 @@ class OneOffPolicy:
         _check_sequence(self, self.name, "command", self.command)
         if not self.command:
             raise _refuse(self, self.name, "command", "expected the program and its arguments, got nothing")
-        _check_range(self, self.name, "time_limit", self.time_limit, self.asked_every, LONGEST_ONE_OFF)
+        longest = LONGEST_HOLD_UP if self.holds_up_deployment else LONGEST_ONE_OFF
+        _check_range(self, self.name, "time_limit", self.time_limit, self.asked_every, longest)
+        _check_range(self, self.name, "stop_timeout", self.stop_timeout, timedelta(seconds=1), LONGEST_STOP_TIMEOUT)
         _check_size(self, self.name, self.cpu_units, self.memory_mib)
 
 

@@ -53,9 +53,8 @@ class ContainerTask(Construct):
             secrets=dict(deployment.environment.secrets),
             readonly_root_filesystem=True,
             linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
-            # A CloudWatch that hangs may cost lines, never jobs.
-            logging=ecs.LogDrivers.aws_logs(stream_prefix=policy.name, log_group=self.lines.group, mode=ecs.AwsLogDriverMode.NON_BLOCKING),
-            stop_timeout=Duration.seconds(policy.stop_timeout.total_seconds()) if isinstance(policy, ServicePolicy) else None,
+            logging=ecs.LogDrivers.aws_logs(stream_prefix=policy.name, log_group=self.lines.group, mode=_mode(policy)),
+            stop_timeout=Duration.seconds(policy.stop_timeout.total_seconds()),
             health_check=_health_check(policy) if isinstance(policy, ServicePolicy) else None,
         )
         self._mount((*WRITABLE_DIRECTORIES, *(_WRITTEN_BY_EXEC if stage.has_exec else ())))
@@ -66,6 +65,13 @@ class ContainerTask(Construct):
             name = directory.strip("/").replace("/", "-")
             self.definition.add_volume(name=name)
             self.container.add_mount_points(ecs.MountPoint(source_volume=name, container_path=directory, read_only=False))
+
+
+def _mode(policy: ServicePolicy | OneOffPolicy) -> ecs.AwsLogDriverMode:
+    """A CloudWatch that hangs may cost lines, never jobs; but for what runs for the sake of its lines."""
+    if isinstance(policy, OneOffPolicy) and policy.keeps_every_line:
+        return ecs.AwsLogDriverMode.BLOCKING
+    return ecs.AwsLogDriverMode.NON_BLOCKING
 
 
 def _health_check(policy: ServicePolicy) -> ecs.HealthCheck:

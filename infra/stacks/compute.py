@@ -1,4 +1,4 @@
-"""What runs: the image, every service of the topology, the migration before them, and the load balancer in front."""
+"""What runs: the image, every service of the topology, the migration before them, what people run once, and the load balancer in front."""
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -16,6 +16,7 @@ from infra.constructs.deficit_scaling import DeficitScaling
 from infra.constructs.front import Front
 from infra.constructs.migration import Migration
 from infra.constructs.password_change import PasswordChange
+from infra.constructs.task_on_demand import TaskOnDemand
 from infra.deployment import REPOSITORY, Deployment
 from infra.environment import ContainerEnvironment
 from infra.stacks.database import DatabaseStack
@@ -56,6 +57,9 @@ class ComputeStack(Stack):
         migration = Migration(self, policy=topology.one_off(MIGRATE.name), deployment=deployment, release=release)
         # Its capacity providers are a resource of their own, which nobody names and everybody asks for.
         migration.resource.node.add_dependency(deployment.cluster)
+        for one_off in topology.one_offs:
+            if not one_off.holds_up_deployment:
+                TaskOnDemand(self, policy=one_off, deployment=deployment)
         self.services: dict[str, ecs.FargateService] = {}
         self.target_group: balancing.ApplicationTargetGroup | None = None
         for policy in topology.services:

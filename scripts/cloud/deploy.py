@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.stages import CONTEXT_KEYS, STAGES
+from scripts.cloud.caller import CallerUnknown, read_caller
 from scripts.cloud.cdk import Cdk, CdkMissing, words
 from scripts.cloud.smoke import await_health
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, *, ask: Callable[[str], str] = 
     try:
         context = _context(options.stage, options.settings)
         _deploy(context, Cdk(_REPOSITORY, context, app=options.assembly), ask=None if options.yes else ask)
-    except (DeploymentRefused, CdkMissing, ClientError, BotoCoreError, ValueError) as error:
+    except (DeploymentRefused, CallerUnknown, CdkMissing, ClientError, BotoCoreError, ValueError) as error:
         print(f"scripts/deploy: {error}", file=sys.stderr)
         return 1
     return 0
@@ -94,14 +95,9 @@ def _look(session: boto3.session.Session, prefix: str) -> None:
 
 
 def _check_account(session: boto3.session.Session) -> str:
-    if not session.region_name:
-        raise DeploymentRefused("No region is chosen. Set AWS_DEFAULT_REGION, or one in your AWS profile.")
-    try:
-        caller = session.client("sts").get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
-        raise DeploymentRefused(f"AWS does not know you: {error}. Log in, for example with: aws sso login") from error
-    print(f"You are {caller['Arn']}.")
-    return str(caller["Account"])
+    caller = read_caller(session)
+    print(f"You are {caller.arn}.")
+    return caller.account
 
 
 def _check_docker() -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from botocore.exceptions import ClientError
 
 from app.topology.naming import cluster_name
+from app.topology.one_offs import MIGRATE
 from infra.stages import STAGES, Stage
 from scripts.laptop.backing import Backing
 from scripts.laptop.demo import DemoFailed, Shop, Story
@@ -20,19 +21,20 @@ from scripts.laptop.session import Session, SessionFailed, run_session
 from scripts.laptop.terminal import Terminal
 from scripts.rehearsal.application import Application, replaced_variables
 from scripts.rehearsal.assembly import Assembly, read_assembly
+from scripts.rehearsal.console import Console
 from scripts.rehearsal.cut_off import discard_without_deleting
 from scripts.rehearsal.dead_letters import die_and_come_back
 from scripts.rehearsal.deployment import Deployment, DeploymentFailed
 from scripts.rehearsal.emulated_aws import EmulatedAws
 from scripts.rehearsal.fargate import Fargate, Instead
 from scripts.rehearsal.findings import Findings
-from scripts.rehearsal.from_terminal import redrive_from_a_terminal
 from scripts.rehearsal.functions import Functions
 from scripts.rehearsal.grants import Judge
 from scripts.rehearsal.infrastructure import Infrastructure
 from scripts.rehearsal.journeys import exercise_jobs, look_around, schedule_on_every_queue, start_from_a_view
 from scripts.rehearsal.judgement import Judgement
 from scripts.rehearsal.lost_file import miss_a_file
+from scripts.rehearsal.night import operate_the_stage
 from scripts.rehearsal.omissions import LeftOut, OmissionMissing, unneeded, without_omissions
 from scripts.rehearsal.synthesis import AS_IS, CHANGED
 from scripts.rehearsal.transport import refuse_plain_http
@@ -87,7 +89,9 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
     with findings.part("Deploy"):
         infrastructure.deploy(mail_domain=stage.mail_domain)
         findings.expect(
-            fargate.ended == {"migrate-once": 0}, "the stack waited for the migration, which ended with 0", f"Ran once: {fargate.ended}"
+            fargate.ended == {MIGRATE.name: [0]},
+            "the stack waited for the migration, which ended with 0",
+            f"Ran once: {dict(fargate.ended)}",
         )
         infrastructure.compare()
         infrastructure.deploy_again()
@@ -102,9 +106,9 @@ def _run(session: Session, stage: Stage, findings: Findings) -> None:
             judge = Judge(repository=REPOSITORY, packages=PACKAGES)
             judgement = Judgement(aws, judge, roles | functions.roles(), stage=stage.name, findings=findings)
             application.go(shop, {journey.__name__: journey for journey in _journeys(aws, judgement, stage, own)})
-            application.ask_workers(agent)
-            redrive_from_a_terminal(session, aws, fargate, shop, stage, findings)
             judgement.prove_by_taking_away(SAMPLES)
+        with findings.part("A night of an operator, by scripts/operate"):
+            operate_the_stage(Console(session, aws, fargate, stage=stage.name), shop, findings)
             application.stop()
             functions.change_the_password(findings)
         with findings.part("What the roles allow, and what was called"):

@@ -1,12 +1,10 @@
 """The application on the deployed resources: every service with the role of its task, through the morning of the shop."""
 
-import sys
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from pathlib import Path
 
 from app.topology import TOPOLOGY
 from app.topology.naming import cluster_name
+from app.topology.one_offs import OPERATOR
 from scripts.laptop.background import Background
 from scripts.laptop.backing import Backing
 from scripts.laptop.demo import DemoFailed, Shop, Story
@@ -33,8 +31,6 @@ _HERE = {
     "SQS_WAIT_TIME_SECONDS": "stops are to be short",
     **dict.fromkeys(("TASK_DEFAULT_RATE_LIMIT", "IMAGES_RATE_LIMIT"), "a morning is to pass in a minute"),
 }
-_ASKED_FROM = "worker-default"
-_ANSWERED_WITHIN = timedelta(seconds=60)
 #: Long enough for a run of the demo to be worth protecting.
 _PROTECTED_AFTER = Instead(value="1", reason="the demo's runs are short")
 
@@ -73,20 +69,25 @@ class Application:
         self._cluster = cluster_name(prefix)
         self._findings = findings
         self._containers: dict[str, Container] = {}
+        self._operator: dict[str, Container] = {}
         self._services: Services | None = None
 
     def roles(self) -> dict[str, Role]:
-        """Of each service's tasks, as IAM has them now."""
+        """Of each service's tasks, and of a person's commands, as IAM has them now."""
         iam = self._aws.client("iam")
-        return {name: deployed_role(iam, _role_name(container)) for name, container in self._containers.items()}
+        return {name: deployed_role(iam, _role_name(container)) for name, container in self._with_roles().items()}
 
     def credentials(self, agent: Agent) -> dict[str, dict[str, str]]:
         """Of each role, by its name, for a session of ours beside that of the service."""
-        return {_role_name(container): agent.probe_credentials(name) for name, container in self._containers.items()}
+        return {_role_name(container): agent.probe_credentials(name) for name, container in self._with_roles().items()}
+
+    def _with_roles(self) -> dict[str, Container]:
+        return self._containers | self._operator
 
     def agent(self) -> Agent:
         """Reads what is deployed."""
         self._containers = self._fargate.containers()
+        self._operator = {OPERATOR.name: self._fargate.one_off(OPERATOR.name)}
         commands = {policy.name: policy.command for policy in TOPOLOGY.services}
         deployed = {name: container.command for name, container in self._containers.items()}
         self._findings.expect(
@@ -94,7 +95,7 @@ class Application:
             f"{len(deployed)} services are deployed, with the commands of the topology",
             f"The topology has the commands {commands}, deployed are {deployed}",
         )
-        roles = {name: container.task_role for name, container in self._containers.items()}
+        roles = {name: container.task_role for name, container in self._with_roles().items()}
         return Agent(self._aws, roles, cluster=self._cluster, region=REGION, account=ACCOUNT_ID)
 
     def start(self, agent: Agent, own: Secrets) -> Shop:
@@ -111,7 +112,7 @@ class Application:
             is_patient=False,
         )
         services.start()
-        # A person's commands run in a container of the web service, with its role.
+        # Before the services are there; later a person's commands run by scripts/operate.
         schema = Schema(self._session, cluster=self._backing.cluster, repository=REPOSITORY, environment=environments["web"])
         schema.begin_accounts(own)
         services.wait_until_healthy()
@@ -124,18 +125,6 @@ class Application:
             mail_directory=self._aws.mails,
             environment=environments["web"] | {"SERVICE": "shell"},
             repository=REPOSITORY,
-        )
-
-    def ask_workers(self, agent: Agent) -> None:
-        """A person asks all workers whether they are there, in a container like those of ``worker-default``, which may write commands."""
-        environment = self._fargate.environment(self._containers[_ASKED_FROM], agent)
-        command = [str(Path(sys.prefix) / "bin" / "celery"), "--app", "app.config", "inspect", "--timeout", "10", "ping"]
-        child = self._session.start("inspect", command, environment, REPOSITORY)
-        self._session.wait_until(lambda: child.exit_status is not None, lambda: "asking the workers", _ANSWERED_WITHIN)
-        answer = child.log.read_text()
-        silent = [queue.name for queue in TOPOLOGY.queues if f"{queue.name}@" not in answer]
-        self._findings.expect_none(
-            silent, f"a person asked, and the workers of {len(TOPOLOGY.queues)} queues answered", "No answer came from"
         )
 
     def stop(self) -> None:

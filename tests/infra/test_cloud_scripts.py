@@ -1,4 +1,4 @@
-"""What people run from a terminal, against a server that speaks AWS: no task without a service, an answer for each end, no deployment unasked."""
+"""What people run from a terminal to deploy: no deployment unasked, an answer for each end. For commands in a stage see ``test_operate``."""
 
 import threading
 from collections.abc import Iterator
@@ -11,77 +11,9 @@ import pytest
 
 from scripts.cloud import deploy
 from scripts.cloud.cdk import words
-from scripts.cloud.one_off import OneOffFailed, run_like
 from scripts.cloud.smoke import await_health
 
 AT_ONCE = timedelta(0)
-
-
-class Ecs:
-    """ECS's answers to what a one-off asks, one task that is over at the second look."""
-
-    def __init__(self, *, status: str = "ACTIVE", exit_code: int | None = 0) -> None:
-        self.started: dict[str, Any] = {}
-        self._status = status
-        self._exit_code = exit_code
-        self._looks = 0
-
-    def describe_services(self, **_: Any) -> dict[str, Any]:
-        return {"services": [{"status": self._status, "taskDefinition": "relay:7", "networkConfiguration": {"awsvpcConfiguration": {}}}]}
-
-    def run_task(self, **asked: Any) -> dict[str, Any]:
-        self.started = asked
-        return {"tasks": [{"taskArn": "arn:aws:ecs:eu-central-1:123456789012:task/shop/1"}], "failures": []}
-
-    def describe_tasks(self, **_: Any) -> dict[str, Any]:
-        self._looks += 1
-        status = "STOPPED" if self._looks > 1 else "RUNNING"
-        container = {"name": "outbox-relay", **({} if self._exit_code is None else {"exitCode": self._exit_code})}
-        return {"tasks": [{"lastStatus": status, "containers": [container], "stoppedReason": "CannotPullContainerError"}]}
-
-
-class Logs:
-    class exceptions:  # noqa: N801 — as boto3 has it
-        class ResourceNotFoundException(Exception):
-            pass
-
-    def get_log_events(self, *, logGroupName: str, logStreamName: str, **_: Any) -> dict[str, Any]:  # noqa: N803
-        assert (logGroupName, logStreamName) == ("/shop/outbox-relay", "outbox-relay/outbox-relay/1")
-        return {"events": [{"message": "sent back: 1"}]}
-
-
-def run(ecs: Ecs) -> Any:
-    clients = {"ecs": ecs, "logs": Logs()}
-    command = ["python", "-m", "app.manage", "check"]
-    return run_like(
-        "outbox-relay", command, prefix="shop", client=clients.__getitem__, started_by="a test", tell=lambda _: None, look_every=AT_ONCE
-    )
-
-
-def test_a_command_runs_in_the_place_of_a_service_and_shows_its_lines() -> None:
-    ecs = Ecs()
-
-    ended = run(ecs)
-
-    assert (ended.exit_code, ended.lines) == (0, ("sent back: 1",))
-    assert ecs.started["taskDefinition"] == "relay:7"
-    assert ecs.started["overrides"] == {
-        "containerOverrides": [{"name": "outbox-relay", "command": ["python", "-m", "app.manage", "check"]}]
-    }
-
-
-def test_a_container_that_never_began_says_why() -> None:
-    ended = run(Ecs(exit_code=None))
-
-    assert (ended.exit_code, ended.reason) == (None, "CannotPullContainerError")
-
-
-def test_without_the_service_nothing_is_started() -> None:
-    ecs = Ecs(status="INACTIVE")
-
-    with pytest.raises(OneOffFailed, match="There is no service shop-outbox-relay in the cluster shop"):
-        run(ecs)
-    assert ecs.started == {}
 
 
 # -- smoke test ----------------------------------------------------------------------------------------------------
@@ -180,7 +112,7 @@ def test_values_are_pairs() -> None:
         words(["domain"])
 
 
-@pytest.mark.parametrize("script", ["deploy", "redrive", "rehearse"])
+@pytest.mark.parametrize("script", ["deploy", "operate", "redrive", "rehearse"])
 def test_a_script_can_be_run(script: str) -> None:
     file = Path(__file__).parents[2] / "scripts" / script
     assert file.stat().st_mode & 0o111

@@ -10,7 +10,7 @@ import pytest
 from app.topology import TOPOLOGY, HttpHealth, PulseHealth, ServicePolicy
 from app.topology.fargate import WRITABLE_DIRECTORIES
 from app.topology.naming import log_group_name, service_name
-from app.topology.one_offs import MIGRATE
+from app.topology.one_offs import MIGRATE, OPERATOR
 from infra.stages import DEV, PROD, STAGES, Stage
 from tests.image.dockerfile import read_dockerfile
 from tests.infra.conftest import Synthesise
@@ -157,6 +157,25 @@ def test_capacity_is_there_before_whatever_asks_for_it(templates: Templates) -> 
             assert capacity in resource["DependsOn"]
 
 
+# -- a person's commands ----------------------------------------------------------------------------------------------
+def test_a_person_s_commands_have_a_definition_that_nothing_runs_by_itself(templates: Templates, stage: Stage) -> None:
+    definition = _definition(templates, stage, OPERATOR.name)
+    (container,) = definition["ContainerDefinitions"]
+
+    assert container["Command"] == list(OPERATOR.command)
+    assert container["Image"] == _definition(templates, stage, "web")["ContainerDefinitions"][0]["Image"]
+    assert container["StopTimeout"] == OPERATOR.stop_timeout.total_seconds()
+    (key,) = (key for key, one in templates.compute["Resources"].items() if one.get("Properties") == definition)
+    assert [name for name, one in templates.compute["Resources"].items() if {"Ref": key} in _values(one.get("Properties", {}))] == []
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """A part of a template, and all that is inside of it."""
+    yield value
+    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _values(inside)
+
+
 # -- containers -------------------------------------------------------------------------------------------------------
 def test_containers_have_a_read_only_root_and_an_init_process(templates: Templates) -> None:
     for container in _containers(templates):
@@ -201,7 +220,7 @@ def test_lines_that_cloudwatch_does_not_take_hold_up_no_job(templates: Templates
     }
     for container in _containers(templates):
         options = container["LogConfiguration"]["Options"]
-        assert options["mode"] == "non-blocking"
+        assert options["mode"] == ("blocking" if container["Name"] == OPERATOR.name else "non-blocking")
         assert groups[options["awslogs-group"]["Ref"]]["LogGroupName"] == log_group_name(stage.name_prefix, container["Name"])
 
 

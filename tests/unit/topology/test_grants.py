@@ -141,4 +141,17 @@ def test_a_worker_receives_from_its_own_queue_only() -> None:
 
 
 def test_the_migration_needs_nothing_of_aws() -> None:
-    assert all(not one_off.grants for one_off in TOPOLOGY.one_offs)
+    assert not TOPOLOGY.one_off("migrate").grants
+
+
+def test_a_person_s_commands_may_take_no_job_and_touch_no_file() -> None:
+    granted = [(action, resource) for grant in TOPOLOGY.one_off("operator").grants for action in grant.actions for resource in grant.on]
+
+    assert not [resource for _, resource in granted if resource.kind in {Kind.BUCKET, Kind.OBJECTS, Kind.MAIL, Kind.SERVICE, Kind.TASKS}]
+    assert {action for action, resource in granted if resource.kind is Kind.QUEUE} == {"sqs:SendMessage", "sqs:GetQueueAttributes"}
+
+
+def test_no_service_reads_the_list_of_workers_for_the_sake_of_a_person() -> None:
+    readers = {service.name for service in TOPOLOGY.services for grant in service.grants if "dynamodb:Scan" in grant.actions}
+
+    assert readers == {"web", "beat"}

@@ -70,7 +70,9 @@ def test_what_scaling_keeps_without_work_is_always_there() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"time_limit": timedelta(hours=2)}, "time_limit"),
+        ({"time_limit": timedelta(hours=2), "holds_up_deployment": True}, "time_limit"),
+        ({"time_limit": timedelta(days=2)}, "time_limit"),
+        ({"stop_timeout": timedelta(minutes=3)}, "stop_timeout"),
         ({"command": ()}, "command"),
         ({"command": "ls"}, "comma"),
         ({"memory_mib": 1}, "memory_mib"),
