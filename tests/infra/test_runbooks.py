@@ -6,8 +6,15 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore import xform_name
+from celery.bin.celery import celery
+from celery.worker.control import Panel
+from django.core.management import get_commands, load_command_class
 
+import app.engine.control.commands  # noqa: F401 — ours beside Celery's
 from app.topology import TOPOLOGY
+from scripts.cloud.commands import refusal_of
+from scripts.cloud.operate import read_order
+from tests.integration.docs.operated import OPERATING, operated
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNBOOKS = REPOSITORY / "docs" / "runbooks"
@@ -17,7 +24,6 @@ WITH_COMMANDS = (*PAGES, REPOSITORY / "docs" / "how-to" / "disaster-recovery.md"
 
 #: Options of the AWS command line itself.
 _GLOBAL_OPTIONS = {"query", "output", "region", "profile", "max-items"}
-_DJANGO_COMMANDS = {"check", "dbshell", "migrate", "shell"}
 
 
 @pytest.mark.parametrize("policy", TOPOLOGY.alarms, ids=lambda policy: policy.name)
@@ -57,11 +63,38 @@ def test_aws_knows_every_command_and_option(page: Path) -> None:
         assert set(re.findall(r"--([a-z0-9-]+)", command)) <= options, command
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
-def test_every_management_command_exists(page: Path) -> None:
-    ours = {path.stem for path in (REPOSITORY / "app").rglob("management/commands/*.py")}
+# -- commands in a deployed stage -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("page", OPERATING, ids=lambda page: page.stem)
+def test_every_command_for_a_deployed_stage_is_understood_and_taken(page: Path) -> None:
+    commands = list(operated(page))
+    assert commands
 
-    assert set(re.findall(r"app\.manage (\w+)", page.read_text())) <= ours | _DJANGO_COMMANDS
+    for arguments in commands:
+        order = read_order(arguments)
+        if order.follow:
+            continue
+        assert refusal_of(order.command) == "", arguments
+        name, *rest = order.command
+        options = load_command_class(get_commands()[name], name).create_parser("scripts/operate", name).parse_args(rest)
+        if name == "celery":
+            _check_celery(options.arguments)
+        if getattr(options, "command", None):
+            compile(options.command, str(page), "exec")
+
+
+def _check_celery(arguments: list[str]) -> None:
+    """Our workers know what they are told or asked."""
+    action, *rest = arguments
+    assert action in celery.commands, arguments
+    if action in ("inspect", "control"):
+        words = iter(rest)
+        told = next(word for word in words if not (word.startswith("--") and next(words)))
+        assert Panel.meta[told].type == action, arguments
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_a_runbook_wants_no_shell_in_a_container(page: Path) -> None:
+    assert not re.findall(r"app\.manage|app\.config|scripts/manage", page.read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
