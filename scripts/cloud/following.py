@@ -48,7 +48,9 @@ class Transcript:
         if line is None:
             self._write(Stream.STDERR, text.encode(errors="surrogateescape") + b"\n")
             return
-        self._ahead[line.number] = line
+        # CloudWatch may have a line twice: its log driver tries again what it has no answer for.
+        if line.number >= self._next:
+            self._ahead[line.number] = line
         while (following := self._ahead.pop(self._next, None)) is not None:
             self._next += 1
             if isinstance(following, Ended):

@@ -40,8 +40,7 @@ _ENOUGH = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = read_order(arguments)
-    prefix = options.name_prefix or STAGES[options.stage].name_prefix
-    return Operation("scripts/operate", prefix).run(options.command, follow=options.follow)
+    return Operation("scripts/operate", options.stage, options.name_prefix).run(options.command, follow=options.follow)
 
 
 def read_order(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,12 +64,13 @@ def read_order(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 class Operation:
-    """One command for one deployment. ``client``, and the streams, are those of this process unless told otherwise."""
+    """One command for one deployment, whose prefix is the stage's unless told otherwise; as is ``client`` the session's, ``out`` standard output."""
 
     def __init__(
         self,
         program: str,
-        prefix: str,
+        stage: str,
+        prefix: str | None = None,
         *,
         client: Callable[[str], Any] | None = None,
         caller: Callable[[], Caller] | None = None,
@@ -80,7 +80,8 @@ class Operation:
     ) -> None:
         session = boto3.session.Session()
         self._program = program
-        self._prefix = prefix
+        self._stage = stage
+        self._prefix = prefix or STAGES[stage].name_prefix
         self._client = client or session.client
         self._caller = caller or (lambda: read_caller(session))
         self._out = out or sys.stdout.buffer
@@ -137,7 +138,7 @@ class Operation:
         return end.exit_code or 0
 
     def _back(self, task: Task) -> str:
-        return f"To come back to it: scripts/operate --name-prefix {self._prefix} --follow {task.id} STAGE"
+        return f"To come back to it: scripts/operate --name-prefix {self._prefix} --follow {task.id} {self._stage}"
 
     def _tell(self, text: str) -> None:
         print(f"{self._program}: {text}", file=sys.stderr, flush=True)

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name-prefix", help="if the stage was deployed with another one than its own")
     options, conditions = parser.parse_known_args(arguments)
     command = ["dead_letters", "redrive", "--queue", options.queue, *conditions]
-    return Operation("scripts/redrive", options.name_prefix or STAGES[options.stage].name_prefix).run(command)
+    return Operation("scripts/redrive", options.stage, options.name_prefix).run(command)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,7 @@ class Run:
         out = io.BytesIO()
         operation = Operation(
             "scripts/operate",
+            "prod",
             "shop",
             client={"ecs": ecs, "logs": logs}.__getitem__,
             caller=lambda: ADA,
@@ -164,6 +165,10 @@ def test_lines_that_come_after_the_task_has_stopped_are_waited_for() -> None:
 
 def test_lines_that_come_in_another_order_are_put_right() -> None:
     assert Run(Ecs(RUNS), Logs(out(1, "b"), out(0, "a"), end(3), out(2, "c"))).out == b"abc"
+
+
+def test_lines_that_come_twice_are_shown_once() -> None:
+    assert Run(Ecs(RUNS), Logs(out(0, "a"), out(1, "b"), out(0, "a"), out(1, "b"), end(2))).out == b"ab"
 
 
 def test_a_task_that_ecs_does_not_know_yet_is_waited_for() -> None:
@@ -243,7 +248,7 @@ def test_a_task_that_is_lost_sight_of_goes_on_and_can_be_come_back_to(capsys: py
 
     assert Run(ecs, Logs()).status == LOST
     assert ecs.stopped == []
-    assert "The task goes on. To come back to it: scripts/operate --name-prefix shop --follow 7 STAGE" in capsys.readouterr().err
+    assert "The task goes on. To come back to it: scripts/operate --name-prefix shop --follow 7 prod" in capsys.readouterr().err
 
 
 def test_a_task_is_come_back_to_and_shown_from_its_beginning() -> None:
@@ -309,7 +314,9 @@ def test_a_task_whose_output_nobody_reads_is_stopped() -> None:
 
     ecs = Ecs(RUNS)
     clients = {"ecs": ecs, "logs": Logs(out(0, "a"))}
-    operation = Operation("scripts/operate", "shop", client=clients.__getitem__, caller=lambda: ADA, out=Closed(), look_every=AT_ONCE)
+    operation = Operation(
+        "scripts/operate", "prod", "shop", client=clients.__getitem__, caller=lambda: ADA, out=Closed(), look_every=AT_ONCE
+    )
 
     assert operation.run(["jobs"]) == 141
     assert len(ecs.stopped) == 1
@@ -435,8 +442,8 @@ def test_options_after_the_stage_are_the_command_s(monkeypatch: pytest.MonkeyPat
     asked: list[Any] = []
 
     class Noted:
-        def __init__(self, _: str, prefix: str) -> None:
-            asked.append(prefix)
+        def __init__(self, _: str, *where: str) -> None:
+            asked.extend(where)
 
         def run(self, command: Sequence[str], *, follow: str | None) -> int:
             asked.extend((command, follow))
@@ -445,7 +452,7 @@ def test_options_after_the_stage_are_the_command_s(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(operate, "Operation", Noted)
 
     assert operate.main(["--name-prefix", "acme", "prod", "jobs", "--limit", "5", "--json"]) == 0
-    assert asked == ["acme", ["jobs", "--limit", "5", "--json"], None]
+    assert asked == ["prod", "acme", ["jobs", "--limit", "5", "--json"], None]
 
 
 @pytest.mark.parametrize("script", ["operate", "redrive"])
