@@ -69,6 +69,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     with Postgres(tmp_path_factory.mktemp("postgres") / "data") as server:
         yield server
+        assert server.exit_status is None, f"PostgreSQL has ended by itself:\n{server.log.read_text()[-2000:]}"
 
 
 @pytest.fixture(scope="session")

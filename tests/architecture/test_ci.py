@@ -14,7 +14,7 @@ from tests.support.environment import REPOSITORY
         (".ci/nightly", "\n.ci/browser\nexec scripts/test long "),
         (".github/workflows/ci.yml", "- run: .ci/run\n"),
         (".github/workflows/nightly.yml", "- run: .ci/nightly\n"),
-        ("scripts/test", "scripts/lint && exec .venv/bin/python -m pytest"),
+        ("scripts/test", "nice -n 19 scripts/lint"),
         ("scripts/lint", ".venv/bin/lint-imports"),
     ],
 )

@@ -14,6 +14,7 @@ import boto3
 
 from tests.support.environment import REGION, REPOSITORY
 from tests.support.eventually import eventually
+from tests.support.groups import ProcessMark, kill_group
 from tests.support.strict_sqs import StrictSqs
 
 QUEUE = "jobs"
@@ -25,6 +26,7 @@ PROGRAM = "tests.support.broker_program"
 class Worker:
     process: "subprocess.Popen[bytes]"
     log: Path
+    mark: ProcessMark
 
     def is_running(self) -> bool:
         return self.process.poll() is None
@@ -112,7 +114,7 @@ class Broker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        worker = Worker(process, log)
+        worker = Worker(process, log, ProcessMark.of(process.pid))
         self.workers.append(worker)
         eventually(lambda: " ready." in log.read_text(errors="replace"), bool, within=30)
         return worker
@@ -154,9 +156,6 @@ class Broker:
 
     def end(self) -> None:
         for worker in self.workers:
-            try:
-                os.killpg(worker.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            kill_group(worker.mark)
             worker.process.wait(10)
         self.network.close()

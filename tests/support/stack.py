@@ -1,8 +1,6 @@
 """The whole platform as real processes: a deployment of its own per test, on the session's servers."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +20,7 @@ from app.topology.naming import dead_letter_queue_name, queue_name, table_name
 from tests.support.environment import ACCOUNT_ID, REGION, REPOSITORY, free_port
 from tests.support.eventually import eventually
 from tests.support.forks import Forks
+from tests.support.groups import ProcessMark, kill_group
 from tests.support.strict_sqs import StrictSqs
 
 if TYPE_CHECKING:
@@ -38,10 +37,11 @@ class Service:
     name: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    mark: ProcessMark
 
     def kill(self) -> None:
         """SIGKILL to the whole process group: no handler, no good-bye."""
-        self._signal(signal.SIGKILL)
+        kill_group(self.mark)
         self.process.wait(10)
 
     def stop(self, within: float = 15) -> int:
@@ -53,7 +53,7 @@ class Service:
             except subprocess.TimeoutExpired:
                 self.kill()
         # A worker that ended well leaves no children; one that did not must not leak into the next test.
-        self._signal(signal.SIGKILL)
+        kill_group(self.mark)
         return self.process.returncode
 
     @property
@@ -66,12 +66,6 @@ class Service:
 
     def tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-25:])
-
-    def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
 
 
 @dataclass
@@ -130,7 +124,7 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        service = Service(name, process, log)
+        service = Service(name, process, log, ProcessMark.of(process.pid))
         self.services.append(service)
         return service
 
