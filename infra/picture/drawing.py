@@ -79,9 +79,7 @@ def drawing(facts: Facts) -> str:
     boxes += _around(facts, boxes, lines)
     boxes += _stores(facts, _y(rows) + 44)
     height = max(box.y for box in boxes) + _HIGH + 20
-    lines.append(
-        _text(_SENDERS_X, _y(rows) + 30, f"All of them keep, as far as their roles allow, and PostgreSQL is every task's: {facts.database}")
-    )
+    lines.append(_text(_SENDERS_X, _y(rows) + 30, "what they keep, and who reads or writes it"))
     heads = (
         (_SENDERS_X, "ECS on Fargate, private subnets"),
         (_QUEUES_X, "SQS"),
