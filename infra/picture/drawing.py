@@ -13,7 +13,7 @@ _UNITS_A_CPU, _MIB_A_GIB = 1024, 1024
 _WIDE, _HIGH, _ROW, _TOP = 200, 52, 76, 70
 _OUTSIDE_X, _SENDERS_X, _QUEUES_X, _WORKERS_X, _AROUND_X = 20, 250, 530, 810, 1070
 _WIDTH = _AROUND_X + _WIDE + 20
-#: In pixels of the text below, by a font of that size: what fits into a box.
+#: What fits into a box, in the font below.
 _LETTERS_A_LINE = 31
 _STYLE = """\
 text { font: 11px sans-serif; fill: #222; } .name { font-weight: bold; font-size: 13px; } .what { fill: #555; }
