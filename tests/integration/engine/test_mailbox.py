@@ -31,7 +31,7 @@ def settings(aws: str) -> EngineSettings:
     """Of a mailbox of the test's own."""
     settings = replace(engine_settings(), name_prefix=f"millrace-box{next(_numbers)}")
     provision(
-        replace(TOPOLOGY, queues=TOPOLOGY.queues[:0], services=()),
+        replace(TOPOLOGY, queues=TOPOLOGY.queues[:0], services=(), one_offs=()),
         name_prefix=settings.name_prefix,
         region=settings.region,
         endpoint_url=aws,
