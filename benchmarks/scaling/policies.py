@@ -52,7 +52,7 @@ class Deficit:
         self._slots = trace.slots
         self._conditions = conditions
         self._figures = Figures(conditions.metric_delay)
-        self._by_sensor, self._by_cloudwatch = by_sensor_and_cloudwatch(self._scaling)
+        self._by_sensor, self._by_cloudwatch = _by_sensor_and_cloudwatch(self._scaling)
         self._published: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
     def second(self, world: World) -> None:
@@ -108,7 +108,7 @@ class Deficit:
         return [missing for at, missing in self._published if after < at <= until]
 
 
-def by_sensor_and_cloudwatch(policy: ScalingPolicy) -> tuple[list[tuple[StepRule, StepScaling]], list[tuple[StepRule, StepScaling]]]:
+def _by_sensor_and_cloudwatch(policy: ScalingPolicy) -> tuple[list[tuple[StepRule, StepScaling]], list[tuple[StepRule, StepScaling]]]:
     rules = [(rule, by_rule(rule)) for rule in rules_for(policy)]
     return rules[:2], rules[2:]
 

@@ -8,6 +8,7 @@ Template = Mapping[str, Any]
 Properties = Mapping[str, Any]
 
 _SERVICE, _TASK = "AWS::ECS::Service", "AWS::ECS::TaskDefinition"
+_TARGET = "AWS::ApplicationAutoScaling::ScalableTarget"
 _QUEUE, _TABLE, _BUCKET = "AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"
 #: Who is told where it is.
 _DATABASE = "DATABASE_HOST"
@@ -108,18 +109,22 @@ class _Stage:
         return found
 
     def processes(self) -> Iterator[Process]:
-        services = {each["TaskDefinition"]["Ref"]: each for each in self.properties(_SERVICE)}
-        scaled = {_text(each["ResourceId"]): each for each in self.properties("AWS::ApplicationAutoScaling::ScalableTarget")}
+        services = {
+            resource["Properties"]["TaskDefinition"]["Ref"]: (name, resource["Properties"])
+            for name, resource in self.resources.items()
+            if resource["Type"] == _SERVICE
+        }
+        # Of ``service/cluster/name``, the last is a reference to the service.
+        scaled = {_text(each["ResourceId"]).rpartition("/")[2]: each for each in self.properties(_TARGET)}
         for name, resource in self.resources.items():
             if resource["Type"] == _TASK:
-                yield self._process(resource["Properties"], services.get(name), scaled)
+                service, properties = services.get(name, ("", None))
+                yield self._process(resource["Properties"], properties, scaled.get(service))
 
-    def _process(self, task: Properties, service: Properties | None, scaled: Mapping[str, Properties]) -> Process:
-        name = self.short(task["Family"])
-        limits = next((target for resource, target in scaled.items() if f"{name.replace('-', '')}Service" in resource), None)
+    def _process(self, task: Properties, service: Properties | None, limits: Properties | None) -> Process:
         wanted = 0 if service is None else service.get("DesiredCount", 0)
         return Process(
-            name=name,
+            name=self.short(task["Family"]),
             least=wanted if limits is None else limits["MinCapacity"],
             most=wanted if limits is None else limits["MaxCapacity"],
             cpu_units=int(task["Cpu"]),
@@ -162,4 +167,5 @@ def _text(value: Any) -> str:
     if "Fn::Join" in value:
         separator, parts = value["Fn::Join"]
         return str(separator).join(map(_text, parts))
-    return str(next(iter(value.values())))
+    (reference,) = value.values()
+    return str(reference[0] if isinstance(reference, list) else reference)
