@@ -26,6 +26,7 @@ from app.engine.failures import fingerprint
 from tests.support.environment import REPOSITORY
 from tests.support.eventually import eventually
 from tests.support.hostile import HOSTILE, encoded, valid_message
+from tests.support.journals import whole_lines
 
 WORKER = """
 import json, os
@@ -134,7 +135,7 @@ class Shop:
         return Counter(line["effect"] for line in self.notes() if "effect" in line)
 
     def notes(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.journal)]
 
     def job_state(self, task_id: str) -> str:
         key = {"id": {"S": f"celery-task-meta-{task_id}"}}

@@ -15,6 +15,7 @@ import boto3
 from tests.support.environment import REGION, REPOSITORY
 from tests.support.eventually import eventually
 from tests.support.groups import ProcessMark, kill_group
+from tests.support.journals import whole_lines
 from tests.support.strict_sqs import StrictSqs
 
 QUEUE = "jobs"
@@ -133,10 +134,7 @@ class Broker:
         return done.stdout
 
     def notes(self, what: str) -> list[tuple[Any, float]]:
-        if not self.journal.exists():
-            return []
-        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
-        return [(job, at) for kind, job, at, _ in lines if kind == what]
+        return [(job, at) for kind, job, at, _ in map(json.loads, whole_lines(self.journal)) if kind == what]
 
     def runs(self, what: str) -> Counter[Any]:
         return Counter(job for job, _ in self.notes(what))

@@ -21,6 +21,7 @@ from tests.support.environment import ACCOUNT_ID, REGION, REPOSITORY, free_port
 from tests.support.eventually import eventually
 from tests.support.forks import Forks
 from tests.support.groups import ProcessMark, kill_group
+from tests.support.journals import whole_lines
 from tests.support.strict_sqs import StrictSqs
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Service:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its structured log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in whole_lines(self.log) if line.startswith("{")]
 
     def tail(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-25:])
